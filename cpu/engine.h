@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Engine: one vCPU executed by one technique (interpreter, translator, KVM). The only view the machine has of a CPU.
+// run() executes on the calling thread until something needs the machine; port and memory-mapped I/O happen inside it
+// through BusPort. Between two run() calls the state can be taken out and another engine continued from it.
+#pragma once
+
+#include "cpu/bus_port.h"
+#include "cpu/signals.h"
+#include "cpu/state/cpu_state.h"
+
+namespace xm::cpu {
+
+enum class ExitKind : u8 {
+  Budget,         // the instruction budget is used up
+  Halt,           // HLT or wait-for-SIPI: sleep until a signal arrives (Exit::wakeable tells whether IF allows INTR)
+  Stop,           // Signals::kStop or kReset
+  Shutdown,       // triple fault
+  Debug,          // a debugger's breakpoint, watchpoint or single step (Exit::address)
+  Unimplemented,  // something not modelled was executed under strict mode (Exit::detail)
+};
+
+struct Exit {
+  ExitKind kind = ExitKind::Budget;
+  u64 address = 0;
+  const char* detail = "";
+};
+
+struct Budget {
+  u64 instructions = ~u64{0};
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual const char* name() const = 0;  // "interp", "jit", "kvm"
+  virtual Exit run(Budget budget) = 0;
+  // Whole state out and in; only between run() calls.
+  virtual void get_state(CpuState& state) = 0;
+  virtual void set_state(const CpuState& state) = 0;
+  virtual Signals& signals() = 0;
+  // Retired instructions since creation; may be read from other threads (approximate while running).
+  virtual u64 instructions() const = 0;
+};
+
+}  // namespace xm::cpu
