@@ -3,7 +3,7 @@ find_package(Threads REQUIRED)
 add_library(xm_options INTERFACE)
 target_include_directories(xm_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(xm_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -fno-strict-aliasing -fno-semantic-interposition>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-missing-field-initializers -Wnon-virtual-dtor -Werror -fno-strict-aliasing -fno-semantic-interposition>)
 target_link_libraries(xm_options INTERFACE Threads::Threads)
 if(XM_ASAN)
   target_compile_options(xm_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)

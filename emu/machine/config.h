@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Config: everything that decides what machine is built, as plain values. The command line makes one (emu/cli); nobody
+// else parses options. Names follow QEMU's options, because users know those.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "emu/base/types.h"
+
+namespace xm::machine {
+
+enum class DriveInterface : u8 { Ide, Virtio, Floppy, None };
+
+struct DriveConfig {
+  std::string file;
+  std::string id;
+  std::string format = "auto";  // raw, qcow2, auto
+  DriveInterface interface = DriveInterface::Ide;
+  bool cdrom = false;
+  bool snapshot = false;
+  bool read_only = false;
+  std::string cache = "writeback";
+  std::string serial;
+  int index = -1;  // position on the interface's bus; -1: the next free one
+};
+
+struct HostForward {
+  bool udp = false;
+  std::string host_address;
+  u16 host_port = 0;
+  std::string guest_address;
+  u16 guest_port = 0;
+};
+
+struct NetdevConfig {
+  std::string kind;  // user, tap, socket, hubport
+  std::string id;
+  std::vector<HostForward> forwards;
+  std::map<std::string, std::string> properties;  // the rest, by QEMU's names
+};
+
+struct NicConfig {
+  std::string model = "virtio";  // virtio, e1000
+  std::string netdev;            // id, or empty: not connected
+  std::string mac;               // empty: 52:54:00:12:34:56 and counting
+};
+
+// One -device: the driver's name and its properties.
+struct DeviceConfig {
+  std::string driver;
+  std::map<std::string, std::string> properties;
+};
+
+// Where a character device (serial port, monitor, QMP) is connected on the host.
+struct CharConfig {
+  std::string kind = "null";  // null, stdio, mon:stdio, file, pty, tcp, unix, vc, none
+  std::string path;           // file, unix
+  std::string host;           // tcp
+  u16 port = 0;
+  bool server = false;
+  bool wait = true;
+  std::string id;
+  bool operator==(const CharConfig&) const = default;
+};
+
+enum class DisplayKind : u8 { Default, Sdl, None, Nographic };
+
+struct Config {
+  std::string name = "xiaoma";
+  u64 memory_bytes = 128ull << 20;
+  unsigned cpus = 1;
+  std::string cpu_model = "max";
+  std::string machine_type = "pc";
+  std::map<std::string, std::string> machine_properties;
+  std::vector<std::string> accelerators{"interp"};
+  bool accelerator_given = false;
+
+  std::string bios;
+  std::string kernel;
+  std::string initrd;
+  std::string append;
+
+  std::string boot_order = "cad";
+  bool boot_menu = false;
+  unsigned boot_menu_timeout_ms = 0;
+  std::string boot_once;
+
+  std::vector<DriveConfig> drives;
+  bool snapshot_all = false;
+  std::vector<NetdevConfig> netdevs;
+  std::vector<NicConfig> nics;
+  bool default_nic = true;
+  std::vector<DeviceConfig> devices;
+
+  std::vector<CharConfig> serials;
+  std::optional<CharConfig> monitor;
+  std::optional<CharConfig> qmp;
+  std::optional<CharConfig> debugcon;
+  std::map<std::string, CharConfig> chardevs;
+
+  DisplayKind display = DisplayKind::Default;
+  std::string vga = "std";  // std, none
+  bool full_screen = false;
+
+  bool start_paused = false;
+  bool no_reboot = false;
+  bool no_shutdown = false;
+  bool strict = false;
+  bool no_defaults = false;
+  std::string rtc_base = "utc";  // utc, localtime or a date
+  std::optional<u64> budget_instructions;
+  std::optional<double> budget_seconds;
+
+  std::vector<std::string> log_items;
+  std::string log_file;
+  std::string pid_file;
+  std::string uuid;
+};
+
+}  // namespace xm::machine
