@@ -38,6 +38,9 @@ class Engine {
   virtual void get_state(CpuState& state) = 0;
   virtual void set_state(const CpuState& state) = 0;
   virtual Signals& signals() = 0;
+  // Another vCPU or a device wrote to a page marked kMarkHasCode. Any thread. Engines that keep decoded code note the
+  // range and set Signals::kCodeWritten; what they decoded from it is gone before their next block starts.
+  virtual void code_written(GuestPhys address, u64 size_bytes) = 0;
   // Retired instructions since creation; may be read from other threads (approximate while running).
   virtual u64 instructions() const = 0;
 };

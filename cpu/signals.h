@@ -17,7 +17,7 @@ struct Signals {
   static constexpr u32 kSipi = 1 << 4;         // latched, vector in sipi_vector
   static constexpr u32 kStop = 1 << 5;         // leave run() with ExitKind::Stop at the next instruction boundary
   static constexpr u32 kCodeWritten = 1 << 6;  // somebody else wrote to a page that holds decoded code
-  static constexpr u32 kMapChanged = 1 << 7;   // the physical map changed: drop every TLB entry
+  static constexpr u32 kMapChanged = 1 << 7;   // the physical map changed: drop TLB entries and decoded blocks
   static constexpr u32 kReset = 1 << 8;        // system reset is pending: leave run() with ExitKind::Stop
 
   std::atomic<u32> word{0};

@@ -35,7 +35,9 @@ class Bytes {
     return *this;
   }
   // Generic Address Structure [ACPI 5.2.3.2].
-  Bytes& gas(u8 space, u8 width, u8 access, u64 address) { return u8s(space).u8s(width).u8s(0).u8s(access).u64s(address); }
+  Bytes& gas(u8 space, u8 width, u8 access, u64 address) {
+    return u8s(space).u8s(width).u8s(0).u8s(access).u64s(address);
+  }
 
  private:
   std::vector<u8>& out_;
@@ -66,7 +68,16 @@ class TableBuilder {
   // Opens a table with its header [ACPI 5.2.6]; close() fills the length and orders the checksum.
   u32 open(std::string_view signature, u8 revision) {
     start_ = static_cast<u32>(tables_.size());
-    Bytes(tables_).text(signature, 4).u32s(0).u8s(revision).u8s(0).text("XIAOMA", 6).text("XMPC    ", 8).u32s(1).text("XIAO", 4).u32s(1);
+    Bytes(tables_)
+        .text(signature, 4)
+        .u32s(0)
+        .u8s(revision)
+        .u8s(0)
+        .text("XIAOMA", 6)
+        .text("XMPC    ", 8)
+        .u32s(1)
+        .text("XIAO", 4)
+        .u32s(1);
     return start_;
   }
   void close() {
@@ -120,8 +131,8 @@ u32 add_fadt(std::vector<u8>& tables, TableBuilder& builder, u32 facs, u32 dsdt)
   out.u16s(3).u8s(0);                                           // legacy devices, 8042
   // WBINVD, PROC_C1, sleep button is a control method device (none), reset register, APIC timers stay on
   out.u32s((1u << 0) | (1u << 2) | (1u << 5) | (1u << 10));
-  out.gas(1, 8, 1, 0xCF9).u8s(0x0F).zeros(3);                   // reset register and value
-  out.u64s(0).u64s(0);                                          // X_FACS, X_DSDT: the 32-bit ones count
+  out.gas(1, 8, 1, 0xCF9).u8s(0x0F).zeros(3);  // reset register and value
+  out.u64s(0).u64s(0);                         // X_FACS, X_DSDT: the 32-bit ones count
   out.gas(1, 32, 0, kPmBase).gas(0, 0, 0, 0).gas(1, 16, 0, kPmBase + 4).gas(0, 0, 0, 0).gas(0, 0, 0, 0);
   out.gas(1, 32, 0, kPmBase + 8).gas(1, 32, 0, kGpeBase).gas(0, 0, 0, 0);
   builder.close();
@@ -135,7 +146,9 @@ u32 add_madt(std::vector<u8>& tables, TableBuilder& builder, unsigned cpus) {
   out.u32s(kLocalApicBase).u32s(1);
   for (unsigned cpu = 0; cpu < cpus; cpu++) out.u8s(0).u8s(8).u8s(cpu).u8s(cpu).u32s(1);
   out.u8s(1).u8s(12).u8s(0).u8s(0).u32s(kIoApicBase).u32s(0);
-  const auto override_isa = [&](u8 irq, u32 gsi, u16 flags) { out.u8s(2).u8s(10).u8s(0).u8s(irq).u32s(gsi).u16s(flags); };
+  const auto override_isa = [&](u8 irq, u32 gsi, u16 flags) {
+    out.u8s(2).u8s(10).u8s(0).u8s(irq).u32s(gsi).u16s(flags);
+  };
   override_isa(0, 2, 0);
   for (const u8 irq : {5, 9, 10, 11}) override_isa(irq, irq, 0x0D);
   out.u8s(4).u8s(6).u8s(0xFF).u16s(0).u8s(1);  // NMI on LINT1 of every processor

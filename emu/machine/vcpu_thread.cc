@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "emu/machine/vcpu_thread.h"
+
+#include <pthread.h>
+#include <sys/random.h>
+
+#include <cstdio>
+#include <cstring>
+
+namespace xm::machine {
+
+using cpu::Signals;
+
+VcpuThread::VcpuThread(unsigned index, VcpuWorld world, const EngineFactory& make_engine)
+    : index_(index), world_(std::move(world)), reader_(world_.memory), engine_(make_engine(*this)) {
+  world_.memory.add_listener(*this);
+}
+
+VcpuThread::~VcpuThread() {
+  quit();
+  world_.memory.remove_listener(*this);
+}
+
+void VcpuThread::start_thread() {
+  thread_ = std::thread([this] {
+    char name[16];
+    std::snprintf(name, sizeof name, "vcpu%u", index_);
+    ::pthread_setname_np(::pthread_self(), name);
+    loop();
+  });
+}
+
+void VcpuThread::quit() {
+  if (!thread_.joinable()) return;
+  {
+    const std::scoped_lock lock(park_mutex_);
+    quit_ = true;
+    park_wanted_ = true;
+  }
+  park_changed_.notify_all();
+  signal(Signals::kStop);
+  thread_.join();
+}
+
+void VcpuThread::park() {
+  std::unique_lock lock(park_mutex_);
+  park_wanted_ = true;
+  if (!thread_.joinable()) return;
+  signal(Signals::kStop);
+  park_changed_.wait(lock, [this] { return parked_; });
+}
+
+void VcpuThread::unpark() {
+  {
+    const std::scoped_lock lock(park_mutex_);
+    park_wanted_ = false;
+  }
+  park_changed_.notify_all();
+}
+
+void VcpuThread::park_here() {
+  std::unique_lock lock(park_mutex_);
+  engine_->signals().clear(Signals::kStop);
+  if (!park_wanted_) return;
+  parked_ = true;
+  park_changed_.notify_all();
+  park_changed_.wait(lock, [this] { return !park_wanted_ || quit_; });
+  parked_ = false;
+}
+
+void VcpuThread::loop() {
+  while (true) {
+    park_here();
+    {
+      const std::scoped_lock lock(park_mutex_);
+      if (quit_) return;
+    }
+    const u32 seen = engine_->signals().load();
+    const u64 done = engine_->instructions();
+    const cpu::Exit exit = engine_->run({.instructions = budget_ > done ? budget_ - done : 0});
+    switch (exit.kind) {
+      case cpu::ExitKind::Stop: break;
+      case cpu::ExitKind::Halt: sleep_until_signal(seen); break;
+      case cpu::ExitKind::Budget:
+      case cpu::ExitKind::Shutdown:
+      case cpu::ExitKind::Debug:
+      case cpu::ExitKind::Unimplemented:
+        world_.exited(index_, exit);
+        // The machine decides what happens next; until it has parked or reset us there is nothing to run.
+        sleep_until_signal(engine_->signals().load() & ~Signals::kStop);
+        break;
+    }
+  }
+}
+
+// Everything in `seen` was taken into account by the run that halted; only a change can wake the CPU.
+void VcpuThread::sleep_until_signal(u32 seen) {
+  if ((seen & Signals::kStop) == 0) engine_->signals().word.wait(seen, std::memory_order_seq_cst);
+}
+
+void VcpuThread::signal(u32 mask) {
+  engine_->signals().set(mask);
+  engine_->signals().word.notify_all();
+}
+
+void VcpuThread::set_intr(bool level) {
+  if (level)
+    signal(Signals::kIntr);
+  else
+    engine_->signals().clear(Signals::kIntr);
+}
+
+void VcpuThread::raise_sipi(u8 vector) {
+  engine_->signals().sipi_vector.store(vector);
+  signal(Signals::kSipi);
+}
+
+void VcpuThread::map_changed(const bus::FlatView&) { signal(Signals::kMapChanged); }
+
+cpu::PhysPage VcpuThread::resolve_page(GuestPhys page) {
+  const bus::FlatRange* range = reader_.view().find(page.value);
+  if (range == nullptr || page.value + kPageMask > range->last) return {};
+  const u64 offset = page.value - range->first;
+  cpu::PhysPage result;
+  if (range->read.host != nullptr) result.read_host = range->read.host + offset;
+  if (range->write.host != nullptr) {
+    result.write_host = range->write.host + offset;
+    result.marks = range->write.marks + offset / kPageSize;
+  }
+  // ROM: decoded code of a page that can not be written needs no mark. A range that is read from ROM but written to the
+  // RAM below must not be written through the pointer that is read.
+  return result;
+}
+
+u64 VcpuThread::mmio_read(GuestPhys address, unsigned size_bytes) {
+  const bus::FlatRange* range = reader_.view().find(address.value);
+  if (range != nullptr && range->read.host != nullptr && address.value + size_bytes - 1 <= range->last) {
+    u64 value = 0;
+    std::memcpy(&value, range->read.host + (address.value - range->first), size_bytes);
+    return value;
+  }
+  const std::scoped_lock lock(world_.lock);
+  u64 value = 0;
+  if (world_.apic.mmio(index_, address.value, size_bytes, value, false)) return value;
+  return bus::mmio_read(range, address.value, size_bytes);
+}
+
+void VcpuThread::mmio_write(GuestPhys address, u64 value, unsigned size_bytes) {
+  const bus::FlatRange* range = reader_.view().find(address.value);
+  if (range != nullptr && range->write.host != nullptr && address.value + size_bytes - 1 <= range->last) {
+    std::memcpy(range->write.host + (address.value - range->first), &value, size_bytes);
+    return;
+  }
+  const std::scoped_lock lock(world_.lock);
+  if (world_.apic.mmio(index_, address.value, size_bytes, value, true)) return;
+  bus::mmio_write(range, address.value, value, size_bytes);
+}
+
+u32 VcpuThread::port_read(Port port, unsigned size_bytes) {
+  const std::scoped_lock lock(world_.lock);
+  return world_.ports.read(port, size_bytes);
+}
+
+void VcpuThread::port_write(Port port, u32 value, unsigned size_bytes) {
+  const std::scoped_lock lock(world_.lock);
+  world_.ports.write(port, value, size_bytes);
+}
+
+int VcpuThread::acknowledge_interrupt() {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.acknowledge(index_);
+}
+
+u8 VcpuThread::tpr() {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.tpr(index_);
+}
+
+void VcpuThread::set_tpr(u8 cr8) {
+  const std::scoped_lock lock(world_.lock);
+  world_.apic.set_tpr(index_, cr8);
+}
+
+u64 VcpuThread::apic_base() {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.apic_base(index_);
+}
+
+bool VcpuThread::set_apic_base(u64 value) {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.set_apic_base(index_, value);
+}
+
+bool VcpuThread::x2apic_read(u32 msr, u64& value) {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.x2apic_read(index_, msr, value);
+}
+
+bool VcpuThread::x2apic_write(u32 msr, u64 value) {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.x2apic_write(index_, msr, value);
+}
+
+u64 VcpuThread::tsc_deadline() {
+  const std::scoped_lock lock(world_.lock);
+  return world_.apic.tsc_deadline(index_);
+}
+
+void VcpuThread::set_tsc_deadline(u64 deadline, u64 tsc_now) {
+  const std::scoped_lock lock(world_.lock);
+  world_.apic.set_tsc_deadline(index_, deadline, tsc_now);
+}
+
+void VcpuThread::code_written(GuestPhys address, unsigned size_bytes) {
+  world_.code_written(index_, address, size_bytes);
+}
+
+void VcpuThread::set_ferr(bool level) {
+  const std::scoped_lock lock(world_.lock);
+  world_.apic.set_ferr(level);
+}
+
+u64 VcpuThread::random() {
+  u64 value = 0;
+  static_cast<void>(!::getrandom(&value, sizeof value, 0));
+  return value;
+}
+
+}  // namespace xm::machine

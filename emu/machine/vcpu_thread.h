@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// VcpuThread: one virtual CPU on its own host thread. It implements what the CPU asks of the world (BusPort) on the
+// board's address space, ports and interrupt controllers, and what the interrupt controllers ask of a CPU (CpuPins).
+//
+// The thread runs the engine until it exits, sleeps while the CPU is halted, and parks while the machine is stopped.
+// Devices are reached under the machine lock; RAM without it.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "cpu/engine.h"
+#include "emu/bus/address_space.h"
+#include "emu/bus/guest_memory.h"
+#include "emu/bus/interrupt_source.h"
+#include "emu/bus/port_space.h"
+#include "emu/bus/virtual_clock.h"
+
+namespace xm::machine {
+
+// The local APIC as the CPU core sees it; the board implements it on its devices. Machine lock held.
+class ApicPort {
+ public:
+  virtual int acknowledge(unsigned cpu) = 0;  // vector, or -1
+  virtual u8 tpr(unsigned cpu) = 0;           // CR8 value
+  virtual void set_tpr(unsigned cpu, u8 cr8) = 0;
+  virtual u64 apic_base(unsigned cpu) = 0;
+  virtual bool set_apic_base(unsigned cpu, u64 value) = 0;
+  virtual bool x2apic_read(unsigned cpu, u32 msr, u64& value) = 0;
+  virtual bool x2apic_write(unsigned cpu, u32 msr, u64 value) = 0;
+  virtual u64 tsc_deadline(unsigned cpu) = 0;
+  virtual void set_tsc_deadline(unsigned cpu, u64 deadline, u64 tsc_now) = 0;
+  virtual bool mmio(unsigned cpu, u64 address, unsigned size_bytes, u64& value, bool write) = 0;  // false: not the APIC
+  virtual void set_ferr(bool level) = 0;
+
+ protected:
+  ~ApicPort() = default;
+};
+
+struct VcpuWorld {
+  std::mutex& lock;  // the machine lock
+  bus::AddressSpace& memory;
+  bus::PortSpace& ports;
+  const bus::VirtualClock& clock;
+  ApicPort& apic;
+  u64 tsc_frequency_hz;
+  // Tells every other vCPU of a write to a page with decoded code.
+  std::function<void(unsigned from, GuestPhys, u64)> code_written;
+  // Engine exits that are the machine's business (Shutdown, Debug, Unimplemented, Budget); on the vCPU's thread.
+  std::function<void(unsigned cpu, const cpu::Exit&)> exited;
+};
+
+class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::AddressSpaceListener {
+ public:
+  using EngineFactory = std::function<std::unique_ptr<cpu::Engine>(cpu::BusPort&)>;
+  VcpuThread(unsigned index, VcpuWorld world, const EngineFactory& make_engine);
+  ~VcpuThread() override;
+
+  cpu::Engine& engine() { return *engine_; }
+  void start_thread();
+  // Parks the CPU between two instructions and waits until it is there. Not on a vCPU thread, not with the lock held.
+  void park();
+  void unpark();
+  void quit();  // ends and joins the thread
+  void set_budget(u64 instructions) { budget_ = instructions; }
+
+
+  // CpuPins
+  void set_intr(bool level) override;
+  void raise_nmi() override { signal(cpu::Signals::kNmi); }
+  void raise_smi() override { signal(cpu::Signals::kSmi); }
+  void raise_init() override { signal(cpu::Signals::kInit); }
+  void raise_sipi(u8 vector) override;
+
+  // BusPort
+  cpu::PhysPage resolve_page(GuestPhys page) override;
+  u64 mmio_read(GuestPhys address, unsigned size_bytes) override;
+  void mmio_write(GuestPhys address, u64 value, unsigned size_bytes) override;
+  u32 port_read(Port port, unsigned size_bytes) override;
+  void port_write(Port port, u32 value, unsigned size_bytes) override;
+  int acknowledge_interrupt() override;
+  Nanos now() override { return world_.clock.now(); }
+  u64 tsc_frequency_hz() const override { return world_.tsc_frequency_hz; }
+  u8 tpr() override;
+  void set_tpr(u8 cr8) override;
+  u64 apic_base() override;
+  bool set_apic_base(u64 value) override;
+  bool x2apic_read(u32 msr, u64& value) override;
+  bool x2apic_write(u32 msr, u64 value) override;
+  u64 tsc_deadline() override;
+  void set_tsc_deadline(u64 deadline, u64 tsc_now) override;
+  u32 apic_id() override { return index_; }
+  void code_written(GuestPhys address, unsigned size_bytes) override;
+  void set_ferr(bool level) override;
+  u64 random() override;
+
+ private:
+  void map_changed(const bus::FlatView& view) override;
+  void signal(u32 mask);
+  void loop();
+  void park_here();
+  void sleep_until_signal(u32 seen);
+
+  const unsigned index_;
+  VcpuWorld world_;
+  bus::AddressSpace::Reader reader_;
+  std::unique_ptr<cpu::Engine> engine_;
+  u64 budget_ = ~u64{0};
+
+  std::mutex park_mutex_;
+  std::condition_variable park_changed_;
+  bool park_wanted_ = true;
+  bool parked_ = false;
+  bool quit_ = false;
+  std::thread thread_;
+};
+
+}  // namespace xm::machine
