@@ -77,6 +77,8 @@ class Decoder {
   void set_rm_memory(Operand& operand, unsigned size) const;
   u8 reg() const { return static_cast<u8>(insn_.reg_field() | (rex_ & 4) << 1); }
   u8 rm() const { return static_cast<u8>(insn_.rm_field() | (rex_ & 1) << 3); }
+  // Outside 64-bit mode the top bit of a used vvvv is ignored [SDM2 2.3.5.6].
+  unsigned vvvv() const { return vvvv_ & (mode64_ ? 15u : 7u); }
   bool is_register() const { return insn_.modrm >= 0xC0; }
 
   Cursor cursor_;
@@ -133,7 +135,7 @@ bool Decoder::read_vex(u8 first) {
     rex_ |= (last >> 4) & 8;
   }
   if (!mode64_) rex_ &= 8;
-  vvvv_ = (~last >> 3) & (mode64_ ? 15 : 7);
+  vvvv_ = (~last >> 3) & 15;
   insn_.vex_w = (rex_ >> 3) & 1;
   insn_.vex_l = (last >> 2) & 1;
   constexpr PrefixKind kKinds[] = {PrefixKind::None, PrefixKind::OperandSize, PrefixKind::Rep, PrefixKind::Repne};
@@ -304,7 +306,7 @@ bool Decoder::read_register_operand(Operand& operand, OperandForm form, unsigned
   switch (form.addressing) {
     case Addressing::G: set_gpr(operand, reg(), size); return true;
     case Addressing::RReg: set_gpr(operand, rm(), size); return true;
-    case Addressing::Vvvv: set_gpr(operand, vvvv_, size); return true;
+    case Addressing::Vvvv: set_gpr(operand, vvvv(), size); return true;
     case Addressing::Oreg: set_gpr(operand, (insn_.opcode & 7) | (rex_ & 1) << 3, size); return true;
     case Addressing::Acc: set_gpr(operand, 0, size); return true;
     case Addressing::CountReg: operand = {OperandKind::Gpr8Low, 1, 1}; return true;
@@ -335,7 +337,7 @@ bool Decoder::read_register_operand(Operand& operand, OperandForm form, unsigned
     case Addressing::XRmReg: set_vector(operand, rm(), size); return true;
     case Addressing::XVvvv:
       if (insn_.vex) {
-        set_vector(operand, vvvv_, size);
+        set_vector(operand, vvvv(), size);
       } else {
         operand = insn_.operands[0];
       }
