@@ -1,0 +1,19 @@
+# Debian packages the scripts need; sourced by ./run and ./check.
+BUILD_PACKAGES="g++ cmake ninja-build pkg-config ccache acpica-tools nasm python3 libcapstone-dev libsdl2-dev libslirp-dev
+  libzstd-dev zlib1g-dev libpng-dev libgtest-dev libgmock-dev libbenchmark-dev busybox-static e2fsprogs cpio zstd gzip
+  libzydis-dev xfonts-terminus console-setup-linux libfmt-dev"
+TEST_PACKAGES="qemu-system-x86 seabios grub-pc-bin grub-common xorriso mtools isolinux syslinux syslinux-utils syslinux-common
+  memtest86+ dosfstools ipxe-qemu git"
+
+# install_packages NAME...: installs those that are missing; needs root only then.
+install_packages() {
+  local missing=()
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  echo "installing: ${missing[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+}
