@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Machine: the composition root. Built from a Config, it owns the board, the vCPU threads and the machine thread's event
+// loop, and decides what happens on reset, power-off, stop and quit.
+//
+// Threads (docs/threads.md): run() makes the calling thread the machine thread; it dispatches back-end completions,
+// clock events and requests with the machine lock held. Each vCPU has its own thread and takes the lock for device
+// accesses. request_* may be called on any thread; the rest belongs to the machine thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "emu/base/log.h"
+#include "emu/base/result.h"
+#include "emu/bus/virtual_clock.h"
+#include "emu/host/event_loop.h"
+#include "emu/machine/config.h"
+#include "emu/machine/host_clock.h"
+#include "emu/machine/vcpu_thread.h"
+
+namespace xm::host {
+class TerminalMux;
+}
+
+namespace xm::machine {
+
+class Board;
+
+class Machine {
+ public:
+  // Builds everything; nothing runs yet. Every host resource that can fail (files, ports, memory) fails here.
+  static Result<std::unique_ptr<Machine>> create(Config config);
+  ~Machine();
+
+  // Runs until the guest powers off or somebody quits; returns the exit status of the process.
+  int run();
+
+  // --- requests, from any thread (devices make them on vCPU threads with the lock held)
+  void request_reset();
+  void request_power_off();
+  void request_quit(int exit_status);
+  void request_stop();
+
+  // --- control, on the machine thread
+  void stop();      // parks all vCPUs, guest time stands still
+  void resume();
+  bool running() const { return running_; }
+  void power_button();
+
+  const Config& config() const { return config_; }
+  Board& board() { return *board_; }
+  host::EventLoop& loop() { return *loop_; }
+  std::mutex& lock() { return lock_; }
+  Log& log() { return log_; }
+  bus::VirtualClock& clock() { return *clock_; }
+  std::vector<std::unique_ptr<VcpuThread>>& vcpus() { return vcpus_; }
+  // The monitor's end of the terminal or of -monitor; null if there is none.
+  devices::CharBackend* monitor_port() { return monitor_port_; }
+  // A front end (window) that wants to be called on the machine thread at each turn of the loop, lock held.
+  void set_display_hook(std::function<void()> hook) { display_hook_ = std::move(hook); }
+
+ private:
+  explicit Machine(Config config);
+  Result<void> build();
+  Result<void> open_log();
+  Result<void> open_characters();
+  Result<devices::CharBackend*> open_character(const CharConfig& config, const char* label);
+  Result<void> make_vcpus();
+  void vcpu_exited(unsigned cpu, const cpu::Exit& exit);
+  void handle_requests();
+  void reset_all();
+  void watch_signals();
+
+  Config config_;
+  Log log_;
+  std::mutex lock_;
+  HostClock host_clock_;
+  std::unique_ptr<bus::VirtualClock> clock_;
+  std::unique_ptr<host::EventLoop> loop_;
+  std::unique_ptr<host::TerminalMux> terminal_;
+  std::vector<std::unique_ptr<devices::CharBackend>> characters_;
+  devices::CharBackend* monitor_port_ = nullptr;
+  std::unique_ptr<Board> board_;
+  std::vector<std::unique_ptr<VcpuThread>> vcpus_;
+  std::function<void()> display_hook_;
+
+  std::atomic<u32> requests_{0};
+  std::atomic<int> exit_status_{0};
+  bool running_ = false;
+  bool quit_ = false;
+  bool powered_off_ = false;
+  int signal_fd_ = -1;
+};
+
+}  // namespace xm::machine
