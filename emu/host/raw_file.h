@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Raw disk images and the throw-away overlay of snapshot=on.
+//
+// GAP: cache=none and directsync do not open with O_DIRECT; they keep the flush semantics of writeback and
+// writethrough.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "emu/base/result.h"
+#include "emu/host/block_image.h"
+#include "emu/host/host_file.h"
+
+namespace xm::host {
+
+struct RawOptions {
+  bool read_only = false;
+  bool snapshot = false;  // writes go to a temporary file; the image is opened read-only
+  bool locking = true;
+  bool discard = false;  // discard=unmap: give storage back
+  enum class Cache : u8 { WriteBack, WriteThrough, Unsafe };
+  Cache cache = Cache::WriteBack;
+};
+
+// Opens a raw image. A disk is whole 512-byte sectors and not empty; anything else is refused.
+Result<std::unique_ptr<BlockImage>> open_raw_image(const std::string& path, const RawOptions& options);
+// Puts an overlay over any image.
+Result<std::unique_ptr<BlockImage>> make_overlay(std::unique_ptr<BlockImage> base);
+// The same, ready for a Drive.
+Result<std::shared_ptr<devices::BlockBackend>> open_raw_file(const std::string& path, const RawOptions& options,
+                                                             WorkerPool& pool, bus::Executor& executor);
+
+}  // namespace xm::host
