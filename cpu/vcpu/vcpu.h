@@ -21,6 +21,7 @@
 #include "cpu/state/cpu_state.h"
 #include "cpu/state/lazy_flags.h"
 #include "cpu/vcpu/fault.h"
+#include "cpu/vcpu/host_fp.h"
 #include "emu/base/bits.h"
 #include "emu/base/log.h"
 
@@ -50,6 +51,7 @@ class Vcpu {
 
   CpuState state;
   LazyFlags flags;
+  HostFp host_fp;  // leave_host_fp(cpu) before state.x87 or state.mxcsr is looked at, before BusPort calls, after a run
   Mode mode;
   Fault fault;  // valid after a false return
   Signals signals;
@@ -127,6 +129,10 @@ class Vcpu {
   void flush_tlb_page(u64 linear);
   u64 tsc();
 };
+
+inline void leave_host_fp(Vcpu& cpu) {
+  if (cpu.host_fp.loaded != 0) [[unlikely]] leave_host_fp_now(cpu);
+}
 
 }  // namespace xm::cpu
 
