@@ -23,7 +23,8 @@ namespace xm::cpu::interp {
 struct Op;
 using Handler = const Op* (*)(Vcpu& cpu, const Op* op);
 
-// Generic handlers (system, x87, vector) work from `insn`; the integer families use the specialised fields.
+// Generic handlers (system, x87, vector) work from `insn`; the integer families use the specialised fields. Registers
+// are byte offsets from the Vcpu's start (Vcpu::zero stands for "none"), so that AH..BH need no case of their own.
 struct Op {
   Handler handler;
   union {
@@ -33,11 +34,13 @@ struct Op {
   i32 displacement;
   u16 ip_offset;  // of this instruction from the block's first byte
   u8 length;      // of this instruction
-  u8 dst, src, base, index, scale_shift;
+  u8 remaining;   // instructions from this one to the block's end, itself included
+  u8 dst, src, base, index;
+  u8 scale_shift;
   u8 segment;
   u8 aux;
 };
-static_assert(sizeof(Op) <= 32);
+static_assert(sizeof(Op) == 32);
 
 [[gnu::always_inline]] inline const Op* next(Vcpu& cpu, const Op* op) {
 #if XM_TAIL_DISPATCH
@@ -46,6 +49,40 @@ static_assert(sizeof(Op) <= 32);
   static_cast<void>(cpu);
   return op + 1;
 #endif
+}
+
+// Makes state.rip that of this instruction. While a block runs, state.rip is that of the block's first instruction;
+// after sync_rip the handler must leave by end_block().
+inline void sync_rip(Vcpu& cpu, const Op* op) { cpu.state.rip += op->ip_offset; }
+
+// This instruction has faulted: cpu.fault is set, nothing has changed. Call without sync_rip().
+[[gnu::always_inline]] inline const Op* fault(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  cpu.running.countdown += op->remaining;
+  cpu.running.fault_pending = true;
+  return nullptr;
+}
+
+// The same after sync_rip().
+[[gnu::always_inline]] inline const Op* fault_synced(Vcpu& cpu, const Op* op) {
+  cpu.running.countdown += op->remaining;
+  cpu.running.fault_pending = true;
+  return nullptr;
+}
+
+// This instruction has retired and state.rip is that of the next one: back to the engine's loop, which looks at
+// interrupts, the shadow, traps and the mode.
+[[gnu::always_inline]] inline const Op* end_block(Vcpu& cpu, const Op* op) {
+  cpu.running.countdown += op->remaining - 1;
+  return nullptr;
+}
+
+// A repeated string instruction stops between two iterations: it has not retired and runs again.
+[[gnu::always_inline]] inline const Op* suspend(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  cpu.running.countdown += op->remaining;
+  cpu.running.repeating = true;
+  return nullptr;
 }
 
 }  // namespace xm::cpu::interp

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The software TLB, in two levels.
+//
+// Level 1 is what handlers probe inline: from a linear page to a host pointer, with every check already done for one
+// context of rights. Reads and writes have tables of their own, so that a copy between aliased addresses never fights
+// for a slot; the index folds higher address bits in. An entry is hit if `linear - page <= 4096 - size`, which also
+// refuses accesses that cross the page. An all-zero entry is invalid: only linear page 0 could match it, and that page
+// has its home in slot 0, whose invalid form names page 1 instead.
+//
+// Level 2 caches the result of page walks (frame and permissions), for every context, MMIO included; it refills level 1
+// and is dropped by raising a generation number.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "emu/base/types.h"
+
+namespace xm::cpu::mmu {
+
+enum class Access : u8 { Read, Write, Execute };
+
+// Rights an access is made with. Checked never holds level-1 entries: every access takes the slow path, where alignment
+// and data breakpoints are looked at.
+enum class Context : u8 { User, Supervisor, SupervisorAc, Checked };
+inline constexpr unsigned kFilledContexts = 3;
+
+struct TlbEntry {
+  u64 page;
+  u8* host;
+};
+
+inline constexpr unsigned kTlbSlots = 2048;
+
+struct TlbTable {
+  std::array<TlbEntry, kTlbSlots> read;
+  std::array<TlbEntry, kTlbSlots> write;
+};
+
+inline unsigned tlb_slot(u64 linear) {
+  return static_cast<unsigned>((linear >> 12) ^ (linear >> 23)) & (kTlbSlots - 1);
+}
+
+// A page walk's result for one 4 KiB page.
+struct Translation {
+  u64 frame = 0;  // physical address of the 4 KiB page
+  bool user = false;
+  bool writable = false;  // by R/W of all levels, before CR0.WP
+  bool no_execute = false;
+  bool global = false;
+  bool dirty = false;
+  bool large = false;  // came from a page larger than 4 KiB
+};
+
+class Tlb {
+ public:
+  Tlb();
+
+  const TlbTable* current;  // of the context in force
+
+  void select(Context context) {
+    context_ = context;
+    current = table(context);
+  }
+  Context context() const { return context_; }
+  const TlbTable* table(Context context) const;
+
+  void fill_read(Context context, u64 linear, u8* host_page) { fill(context, linear, host_page, false); }
+  void fill_write(Context context, u64 linear, u8* host_page) { fill(context, linear, host_page, true); }
+
+  // Level 2: nullptr if the page is not known.
+  const Translation* find(u64 linear) const;
+  void insert(u64 linear, const Translation& translation);
+  void note_executed(u64 linear) { mark(executed_, linear >> 12); }
+
+  void flush(bool keep_global);
+  // Drops one page, or everything if it may be part of a large page. True if code may have been fetched through it.
+  bool flush_page(u64 linear);
+  // Drops every level-1 write entry: a page became code and must be watched.
+  void flush_writes();
+
+ private:
+  struct Level2Entry {
+    u64 page = 1;  // not page-aligned: never matches
+    u64 generation = 0;
+    Translation translation;
+  };
+  static constexpr unsigned kSets = 1024;
+  static constexpr unsigned kWays = 4;
+  static constexpr unsigned kLogSize = 512;
+  static constexpr unsigned kFilterBits = 1024;
+  using Filter = std::array<u64, kFilterBits / 64>;
+
+  // Which level-1 slots have been filled since the last flush, so that a flush costs what was used.
+  struct FillLog {
+    unsigned count = 0;
+    std::array<u16, kLogSize> slots;
+  };
+
+  void fill(Context context, u64 linear, u8* host_page, bool for_write);
+  void flush_level1();
+  static void clear_slot(TlbEntry* entries, unsigned slot);
+  static unsigned set_of(u64 linear) {
+    return static_cast<unsigned>((linear >> 12) ^ (linear >> 22) ^ (linear >> 32)) & (kSets - 1);
+  }
+  static unsigned filter_bit(u64 number) {
+    return static_cast<unsigned>((number * 0x9E3779B97F4A7C15u) >> 54);  // 10 bits
+  }
+  static bool test(const Filter& filter, u64 number) {
+    const unsigned at = filter_bit(number);
+    return (filter[at / 64] >> (at % 64)) & 1;
+  }
+  static void mark(Filter& filter, u64 number) {
+    const unsigned at = filter_bit(number);
+    filter[at / 64] |= u64{1} << (at % 64);
+  }
+
+  Context context_ = Context::Supervisor;
+  std::unique_ptr<std::array<TlbTable, kFilledContexts>> tables_;
+  std::array<FillLog, kFilledContexts> logs_;
+  std::unique_ptr<std::array<Level2Entry, kSets * kWays>> level2_;
+  u64 generation_ = 1;         // of non-global entries
+  u64 global_generation_ = 1;  // of global entries
+  unsigned next_way_ = 0;
+  Filter large_{};     // 1 GiB regions in which a large page was seen
+  Filter executed_{};  // pages that code was fetched from
+};
+
+}  // namespace xm::cpu::mmu
