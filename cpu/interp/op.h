@@ -51,20 +51,13 @@ static_assert(sizeof(Op) == 32);
 #endif
 }
 
-// Makes state.rip that of this instruction. While a block runs, state.rip is that of the block's first instruction;
-// after sync_rip the handler must leave by end_block().
-inline void sync_rip(Vcpu& cpu, const Op* op) { cpu.state.rip += op->ip_offset; }
+// Makes state.rip that of this instruction. Handlers that neither fault nor look at RIP need not do it: while a block
+// runs, only Vcpu::block_rip is kept.
+[[gnu::always_inline]] inline void sync_rip(Vcpu& cpu, const Op* op) { cpu.state.rip = cpu.block_rip + op->ip_offset; }
 
-// This instruction has faulted: cpu.fault is set, nothing has changed. Call without sync_rip().
+// This instruction has faulted: cpu.fault is set, nothing has changed.
 [[gnu::always_inline]] inline const Op* fault(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
-  cpu.running.countdown += op->remaining;
-  cpu.running.fault_pending = true;
-  return nullptr;
-}
-
-// The same after sync_rip().
-[[gnu::always_inline]] inline const Op* fault_synced(Vcpu& cpu, const Op* op) {
   cpu.running.countdown += op->remaining;
   cpu.running.fault_pending = true;
   return nullptr;

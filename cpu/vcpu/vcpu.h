@@ -7,7 +7,7 @@
 //    the guest can see has changed when it returns false, except as the manual says.
 //  - state.rflags holds all flags but the six arithmetic ones, which live in `flags` while running; rflags() and
 //    set_rflags() see the whole register.
-//  - state.rip is that of the instruction being executed only at block boundaries and in generic handlers after
+//  - state.rip is that of the instruction being executed only between blocks and in generic handlers after
 //    sync_rip(op) (cpu/interp/op.h).
 #pragma once
 
@@ -27,6 +27,11 @@
 #include "emu/base/log.h"
 
 namespace xm::cpu {
+
+namespace interp {
+class BlockCache;
+struct Block;
+}  // namespace interp
 
 class CpuModel;  // cpu/system/cpuid.h: what CPUID says and which features exist
 
@@ -56,7 +61,8 @@ struct Running {
   bool single = false;         // one instruction at a time (TF, breakpoints, tracing): REP does one iteration
   bool repeating = false;      // a REP instruction left between iterations; it has not retired
   u64 breakpoint_hits = 0;     // DR6 bits of data breakpoints met by the current instruction
-  void* blocks = nullptr;      // the interpreter's block cache
+  interp::BlockCache* blocks = nullptr;
+  interp::Block** jump_cache = nullptr;  // of `blocks`
 };
 
 class Vcpu {
@@ -65,9 +71,10 @@ class Vcpu {
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
 
-  // Reads as zero and is never written: the "no base" or "no index" of an address. Registers in decoded operations are
-  // byte offsets from this object's start, so it must come first, directly before the general registers.
+  // Registers in decoded operations are byte offsets from this object's start, so these come first, directly before the
+  // general registers. `zero` reads as zero and is never written: the "no base" or "no index" of an address.
   u64 zero = 0;
+  u64 block_rip = 0;  // RIP of the running block's first instruction
   CpuState state;
   Running running;
   LazyFlags flags;
@@ -186,7 +193,8 @@ class Vcpu {
 };
 
 inline void leave_host_fp(Vcpu& cpu) {
-  if (cpu.host_fp.loaded != 0) [[unlikely]] leave_host_fp_now(cpu);
+  if (cpu.host_fp.loaded != 0) [[unlikely]]
+    leave_host_fp_now(cpu);
 }
 
 }  // namespace xm::cpu
