@@ -8,7 +8,7 @@
 
 namespace xm::fw {
 
-struct FarPointer {
+struct [[gnu::packed]] FarPointer {
   u16 offset;
   u16 segment;
   u32 linear() const { return (u32{segment} << 4) + offset; }

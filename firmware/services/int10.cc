@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // INT 10h, video services [IBM VGA BIOS; Ralf Brown's Interrupt List INT 10]. Functions 4Fxx are in vbe.cc, 10h in
 // int10_palette.cc, 11h in int10_font.cc.
-// GAP: light pen (04), save/restore video state (1C) beyond its size query: nothing current uses them.
+// GAP: light pen (04) is never triggered.
 #include "services/video.h"
 
 namespace xm::fw {
@@ -195,7 +195,9 @@ extern "C" void int10(Frame* frame) {
       break;
     case 0x1B: functionality(f); break;
     case 0x1C:
-      if (f.al == 0) f.bx = 1;
+      if (f.al == 0) f.bx = state_blocks(f.cx & 7);
+      if (f.al == 1 || f.al == 2) move_video_state(f.cx & 7, f.al == 1, f.es, f.bx);
+      if (f.al <= 2) f.al = 0x1C;
       break;
     case 0x4F: int10_vbe(f); break;
     default: break;

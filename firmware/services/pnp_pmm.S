@@ -16,6 +16,11 @@
 .endm
 far_entry pmm_far, entry_pmm
 far_entry pnp_far, entry_pnp
+far_entry vbe_window_call, entry_int10
+.globl vbe_window_far
+vbe_window_far:                  # VBE window function: as INT 10h 4F05, by a far call
+    movw $0x4F05, %ax
+    jmp vbe_window_call
 
 .balign 16
     .ascii "$PMM"

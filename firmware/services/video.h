@@ -68,6 +68,12 @@ void write_pixel(u8 page, u16 x, u16 y, u8 colour);
 u8 read_pixel(u8 page, u16 x, u16 y);
 
 void int10_vbe(Frame& f);
+
+// Saved state: parts as in functions 1C and 4F04.
+u16 state_blocks(u16 parts);
+void move_video_state(u16 parts, bool save, u16 segment, u16 offset);
+u16 video_state(Frame& f);
+
 bool vbe_mode_active();
 void disable_dispi();
 bool has_dispi();
