@@ -26,11 +26,8 @@ using StringFunction = bool (*)(Vcpu&, const Insn&, bool& finished);
 // Nothing that the rest of the block was decoded for can change: go on.
 template <Function kFunction>
 const Op* stays(Vcpu& cpu, const Op* op) {
-  const u64 block_rip = cpu.state.rip;
   sync_rip(cpu, op);
-  if (!kFunction(cpu, *op->insn)) return fault_synced(cpu, op);
-  cpu.state.rip = block_rip;
-  return next(cpu, op);
+  return kFunction(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op);
 }
 
 // Mode, rights, mapping or pending events may have changed: leave the block behind this instruction.
@@ -38,16 +35,20 @@ template <Function kFunction>
 const Op* ends(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
   const u64 successor = sys::next_rip(cpu, *op->insn);
-  if (!kFunction(cpu, *op->insn)) return fault_synced(cpu, op);
+  if (!kFunction(cpu, *op->insn)) return fault(cpu, op);
   cpu.state.rip = successor;
   return end_block(cpu, op);
 }
 
-// The function sets RIP itself. A fault after a task switch belongs to the new task, whose RIP stands by then.
+// The function sets RIP itself. A fault after a task switch belongs to the new task, whose RIP stands by then: unlike
+// fault(), this leaves RIP alone.
 template <Function kFunction>
 const Op* transfers(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
-  return kFunction(cpu, *op->insn) ? end_block(cpu, op) : fault_synced(cpu, op);
+  if (kFunction(cpu, *op->insn)) return end_block(cpu, op);
+  cpu.running.countdown += op->remaining;
+  cpu.running.fault_pending = true;
+  return nullptr;
 }
 
 template <StringFunction kFunction>

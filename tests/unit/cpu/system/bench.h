@@ -129,6 +129,7 @@ class SystemBench : public ::testing::Test {
     ops[0].remaining = 1;
     ops[1].handler = stop;
     cpu_.running.fault_pending = false;
+    cpu_.block_rip = cpu_.state.rip;
     ops[0].handler(cpu_, ops);
     return !cpu_.running.fault_pending;
   }
