@@ -26,6 +26,7 @@ bool event_waits(const Vcpu& cpu) {
 template <class T>
 bool step_in(Vcpu& cpu, const Insn&, u16 port, u64 index) {
   if (!cpu.probe_write(Segment::Es, index, sizeof(T))) return false;
+  leave_host_fp(cpu);
   const T value = static_cast<T>(cpu.bus.port_read(Port{port}, sizeof(T)));
   return cpu.write(Segment::Es, index, value);
 }
@@ -34,6 +35,7 @@ template <class T>
 bool step_out(Vcpu& cpu, const Insn& insn, u16 port, u64 index) {
   T value = 0;
   if (!cpu.read(insn.segment, index, value)) return false;
+  leave_host_fp(cpu);
   cpu.bus.port_write(Port{port}, value, sizeof(T));
   return true;
 }
@@ -71,6 +73,7 @@ bool port_in(Vcpu& cpu, const Insn& insn) {
   const u16 port = port_operand(cpu, insn, 1);
   const unsigned size = insn.operands[0].size;
   if (!check_io_permission(cpu, port, size)) return false;
+  leave_host_fp(cpu);
   cpu.set_gpr(gpr::kRax, size, cpu.bus.port_read(Port{port}, size));
   return true;
 }
@@ -79,6 +82,7 @@ bool port_out(Vcpu& cpu, const Insn& insn) {
   const u16 port = port_operand(cpu, insn, 0);
   const unsigned size = insn.operands[1].size;
   if (!check_io_permission(cpu, port, size)) return false;
+  leave_host_fp(cpu);
   cpu.bus.port_write(Port{port}, static_cast<u32>(cpu.gpr(gpr::kRax, size)), size);
   return true;
 }

@@ -212,6 +212,7 @@ bool read_header(Vcpu& cpu, Area& area, bool supervisor, Header& header) {
 }  // namespace
 
 bool fxsave(Vcpu& cpu, const Insn& insn) {
+  leave_host_fp(cpu);
   Area area(cpu, insn);
   if (!check_fxsr(cpu) || !area.check_alignment(16) || !area.probe_write(0, kXsaveHeaderOffset)) return false;
   if (!save_x87(cpu, insn, area)) return false;
@@ -220,6 +221,7 @@ bool fxsave(Vcpu& cpu, const Insn& insn) {
 }
 
 bool fxrstor(Vcpu& cpu, const Insn& insn) {
+  leave_host_fp(cpu);
   Area area(cpu, insn);
   Image image;
   const bool sse = (cpu.state.cr4 & cr4::kOsfxsr) != 0;
@@ -234,6 +236,7 @@ bool fxrstor(Vcpu& cpu, const Insn& insn) {
 }
 
 bool xsave(Vcpu& cpu, const Insn& insn) {
+  leave_host_fp(cpu);
   const bool supervisor = insn.operation == Operation::Xsaves;
   const bool compacted = supervisor || insn.operation == Operation::Xsavec;
   Area area(cpu, insn);
@@ -260,6 +263,7 @@ bool xsave(Vcpu& cpu, const Insn& insn) {
 }
 
 bool xrstor(Vcpu& cpu, const Insn& insn) {
+  leave_host_fp(cpu);
   const bool supervisor = insn.operation == Operation::Xrstors;
   Area area(cpu, insn);
   Header header;

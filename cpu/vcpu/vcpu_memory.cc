@@ -112,6 +112,7 @@ bool Vcpu::read_in_page(u64 linear, u64 physical, u8* to, unsigned size_bytes, A
   }
   while (size_bytes != 0) {
     const unsigned piece = std::min(size_bytes, 8u);
+    leave_host_fp(*this);
     const u64 value = bus.mmio_read(GuestPhys{physical}, piece);
     store_le_sized(to, value, piece);
     to += piece;
@@ -134,6 +135,7 @@ void Vcpu::write_in_page(u64 linear, u64 physical, const u8* from, unsigned size
   }
   while (size_bytes != 0) {
     const unsigned piece = std::min(size_bytes, 8u);
+    leave_host_fp(*this);
     bus.mmio_write(GuestPhys{physical}, load_le_sized(from, piece), piece);
     from += piece;
     physical += piece;
