@@ -50,11 +50,10 @@ bool execute(Vcpu& cpu, const Insn& insn) {
   if (count == 3 && !read_vector_operand(cpu, insn, sources.first + 2, d)) return false;
 
   const bool to_memory = destination.kind == OperandKind::Memory && form.result == semantics::ResultKind::Vector;
-  if (form.fp != semantics::FpKind::NotFp && to_memory &&
-      !cpu.probe_write(insn.segment, cpu.effective_address(insn), destination.size)) {
+  if (form.fp && to_memory && !cpu.probe_write(insn.segment, cpu.effective_address(insn), destination.size)) {
     return false;
   }
-  if (!run_kernel(cpu, form, d, a, b, kernel_immediate(insn, sources), insn.vex_l != 0)) return false;
+  if (!run_kernel(cpu, form, d, a, b, kernel_immediate(insn, sources))) return false;
   if (form.result == semantics::ResultKind::Flags) {
     cpu.flags.set_status(d.q[0]);
     return true;

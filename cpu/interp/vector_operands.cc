@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/interp/vector_operands.h"
 
-#include <xmmintrin.h>
-
 #include <algorithm>
 
+#include "cpu/interp/host_trap.h"
 #include "cpu/isa/isa.h"
 
 namespace xm::cpu::interp {
@@ -50,44 +49,11 @@ bool write_as(Vcpu& cpu, Segment segment, u64 offset, const VectorRegister& valu
   return cpu.write(segment, offset, load_le<T>(value.q.data()));
 }
 
-template <class Element>
-bool any_denormal(const VectorRegister& value, unsigned size_bytes, u64 exponent_mask, u64 fraction_mask) {
-  for (unsigned i = 0; i < size_bytes; i += sizeof(Element)) {
-    const u64 element = load_le<Element>(reinterpret_cast<const u8*>(value.q.data()) + i);
-    if ((element & exponent_mask) == 0 && (element & fraction_mask) != 0) return true;
-  }
-  return false;
-}
-
-// A tiny result, exact or not: what an unmasked underflow is about [SDM1 4.9.1.5].
-bool is_tiny(const semantics::VectorForm& form, const VectorRegister& d, bool ymm) {
-  const unsigned size = ymm ? 32 : 16;
-  switch (form.fp) {
-    case semantics::FpKind::F16: return any_denormal<u16>(d, size, 0x7C00, 0x3FF);
-    case semantics::FpKind::F32: return any_denormal<u32>(d, form.scalar_result ? 4 : size, 0x7F800000, 0x7FFFFF);
-    case semantics::FpKind::F64:
-      return any_denormal<u64>(d, form.scalar_result ? 8 : size, 0x7FF0000000000000, 0xFFFFFFFFFFFFF);
-    default: return false;
-  }
-}
-
-// Exceptions found before the computation hide those found after it [SDM1 11.5.2].
-constexpr u32 kBeforeComputation = 7, kUnderflow = 0x10;
-
+// With an exception unmasked the host decides too: the kernel runs with the guest's own MXCSR, and a trap is caught.
 bool run_unmasked(Vcpu& cpu, const semantics::VectorForm& form, VectorRegister& d, const VectorRegister& a,
-                  const VectorRegister& b, unsigned imm, bool ymm) {
-  const u32 guest = cpu.state.mxcsr, unmasked = ~(guest >> 7) & kMxcsrFlags;
-  u32 running = (guest | kMxcsrMasks) & ~kMxcsrFlags;
-  if (unmasked & kUnderflow) running &= ~kMxcsrFtz;  // flushing works only with underflow masked [SDM1 10.2.3.3]
-  const u32 host = _mm_getcsr();
-  _mm_setcsr(running);
-  form.kernel(d, a, b, imm);
-  u32 raised = _mm_getcsr() & kMxcsrFlags;
-  _mm_setcsr(host);
-  if ((unmasked & kUnderflow) && is_tiny(form, d, ymm)) raised |= kUnderflow;
-  if (raised & unmasked & kBeforeComputation) raised &= kBeforeComputation;
-  cpu.state.mxcsr |= raised;
-  if ((raised & unmasked) == 0) return true;
+                  const VectorRegister& b, unsigned imm) {
+  leave_host_fp(cpu);  // what the host's FPU holds does not survive a trap
+  if (run_trapping(form.kernel, d, a, b, imm, cpu.state.mxcsr)) return true;
   return cpu.raise(cpu.state.cr4 & cr4::kOsxmmexcpt ? Vector::Xm : Vector::Ud);
 }
 
@@ -175,9 +141,9 @@ bool write_vector_operand(Vcpu& cpu, const Insn& insn, unsigned index, const Vec
 }
 
 bool run_kernel(Vcpu& cpu, const semantics::VectorForm& form, VectorRegister& d, const VectorRegister& a,
-                const VectorRegister& b, unsigned imm, bool ymm) {
-  if (form.fp != semantics::FpKind::NotFp && !ensure_host_mxcsr(cpu)) {
-    return run_unmasked(cpu, form, d, a, b, imm, ymm);
+                const VectorRegister& b, unsigned imm) {
+  if (form.fp && !ensure_host_mxcsr(cpu)) {
+    return run_unmasked(cpu, form, d, a, b, imm);
   }
   form.kernel(d, a, b, imm);
   return true;

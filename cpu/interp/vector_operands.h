@@ -21,7 +21,7 @@ void write_vector_register(Vcpu& cpu, const Insn& insn, unsigned reg, const Vect
 
 // Runs the kernel with the guest's MXCSR. False: an unmasked exception was recorded (#XM or #UD), d means nothing.
 [[nodiscard]] bool run_kernel(Vcpu& cpu, const semantics::VectorForm& form, VectorRegister& d, const VectorRegister& a,
-                              const VectorRegister& b, unsigned imm, bool ymm);
+                              const VectorRegister& b, unsigned imm);
 
 Handler special_vector_handler(Operation operation);
 

@@ -18,21 +18,12 @@ using VectorKernel = void (*)(VectorRegister& d, const VectorRegister& a, const 
 // Set in `imm` of PEXTRD and PINSRD for the quadword forms.
 inline constexpr unsigned kQuadwordFlag = 0x100;
 
-enum class FpKind : u8 {
-  NotFp,  // neither reads nor writes MXCSR
-  None,   // may raise exceptions, but never underflow on a denormal result
-  F16,    // element type of a result that may be tiny
-  F32,
-  F64,
-};
-
 enum class ResultKind : u8 { Vector, Gpr, Flags };
 
 struct VectorForm {
   VectorKernel kernel = nullptr;
-  FpKind fp = FpKind::NotFp;
+  bool fp = false;  // rounds by MXCSR or may raise SIMD exceptions
   ResultKind result = ResultKind::Vector;
-  bool scalar_result = false;      // only the low element is computed
   bool reads_destination = false;  // operand 0 is the first source
 };
 

@@ -181,13 +181,12 @@ VectorKernel pick_compare(unsigned predicate, bool vex, bool ymm, std::integer_s
 }
 
 using O = Operation;
-using F = FpKind;
 constexpr ResultKind kGpr = ResultKind::Gpr, kFlags = ResultKind::Flags;
 
 constexpr ConvertKernels kKernels[] = {
     {O::Cvtps2pd, nullptr, convert<Ps2pd>, ps2pd_ymm},
-    {O::Cvtpd2ps, nullptr, convert<Pd2ps>, pd2ps_ymm, F::F32},
-    {O::Cvtdq2pd, nullptr, convert<Dq2pd>, dq2pd_ymm, F::NotFp},
+    {O::Cvtpd2ps, nullptr, convert<Pd2ps>, pd2ps_ymm},
+    {O::Cvtdq2pd, nullptr, convert<Dq2pd>, dq2pd_ymm, false},
     {O::Cvtpd2dq, nullptr, convert<Pd2dq>, pd2dq_ymm},
     {O::Cvttpd2dq, nullptr, convert<TruncatePd2dq>, truncate_pd2dq_ymm},
     {O::Cvtps2pi, convert_to_mmx<Ps2dq>, nullptr, nullptr},
@@ -195,22 +194,22 @@ constexpr ConvertKernels kKernels[] = {
     {O::Cvtpd2pi, convert_to_mmx<Pd2dq>, nullptr, nullptr},
     {O::Cvttpd2pi, convert_to_mmx<TruncatePd2dq>, nullptr, nullptr},
     {O::Cvtpi2ps, nullptr, pi2ps, nullptr},
-    {O::Cvtpi2pd, nullptr, convert<Dq2pd>, nullptr, F::NotFp},
+    {O::Cvtpi2pd, nullptr, convert<Dq2pd>, nullptr, false},
     {O::Cvtsi2ss, nullptr, si2ss, nullptr},
     {O::Cvtsi2sd, nullptr, si2sd, nullptr},
-    {O::Cvtss2si, nullptr, ss2si, nullptr, F::None, kGpr},
-    {O::Cvtsd2si, nullptr, sd2si, nullptr, F::None, kGpr},
-    {O::Cvttss2si, nullptr, truncate_ss2si, nullptr, F::None, kGpr},
-    {O::Cvttsd2si, nullptr, truncate_sd2si, nullptr, F::None, kGpr},
-    {O::Ucomiss, nullptr, ucomiss, nullptr, F::None, kFlags},
-    {O::Ucomisd, nullptr, ucomisd, nullptr, F::None, kFlags},
-    {O::Comiss, nullptr, comiss, nullptr, F::None, kFlags},
-    {O::Comisd, nullptr, comisd, nullptr, F::None, kFlags},
+    {O::Cvtss2si, nullptr, ss2si, nullptr, true, kGpr},
+    {O::Cvtsd2si, nullptr, sd2si, nullptr, true, kGpr},
+    {O::Cvttss2si, nullptr, truncate_ss2si, nullptr, true, kGpr},
+    {O::Cvttsd2si, nullptr, truncate_sd2si, nullptr, true, kGpr},
+    {O::Ucomiss, nullptr, ucomiss, nullptr, true, kFlags},
+    {O::Ucomisd, nullptr, ucomisd, nullptr, true, kFlags},
+    {O::Comiss, nullptr, comiss, nullptr, true, kFlags},
+    {O::Comisd, nullptr, comisd, nullptr, true, kFlags},
     {O::Vcvtph2ps, nullptr, convert<Ph2ps>, ph2ps_ymm},
-    {O::Aesimc, nullptr, convert<InverseMixColumns>, nullptr, F::NotFp},
-    {O::Phminposuw, nullptr, convert<MinimumPosition>, nullptr, F::NotFp},
-    {O::Aeskeygenassist, nullptr, key_generation_assist, nullptr, F::NotFp},
-    {O::Sha256rnds2, nullptr, sha256_rounds, nullptr, F::NotFp},
+    {O::Aesimc, nullptr, convert<InverseMixColumns>, nullptr, false},
+    {O::Phminposuw, nullptr, convert<MinimumPosition>, nullptr, false},
+    {O::Aeskeygenassist, nullptr, key_generation_assist, nullptr, false},
+    {O::Sha256rnds2, nullptr, sha256_rounds, nullptr, false},
 };
 
 }  // namespace

@@ -10,9 +10,8 @@ namespace xm::cpu::semantics {
 struct ConvertKernels {
   Operation operation;
   VectorKernel mmx, xmm, ymm;
-  FpKind fp = FpKind::None;
+  bool fp = true;
   ResultKind result = ResultKind::Vector;
-  bool scalar_result = false;
 };
 
 const ConvertKernels* find_convert_kernels(Operation operation);

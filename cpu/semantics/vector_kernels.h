@@ -26,10 +26,10 @@ struct FusedTag {};
                : "m"(a), "m"(b)                                                                               \
                : "xmm0", "xmm1")
 
-#define XM_BINARY_TYPE(name, mnemonic, mmx_form, fp_kind, is_scalar)                       \
+#define XM_BINARY_TYPE(name, mnemonic, mmx_form, is_fp, is_scalar)                         \
   struct name : BinaryTag {                                                                \
     static constexpr MmxForm kMmx = MmxForm::mmx_form;                                     \
-    static constexpr FpKind kFp = FpKind::fp_kind;                                         \
+    static constexpr bool kFp = is_fp;                                                     \
     static constexpr bool kScalar = is_scalar;                                             \
     [[gnu::always_inline]] static __m128i xmm(__m128i a, __m128i b) {                      \
       asm volatile(mnemonic " %1, %0" : "+x"(a) : "x"(b));                                 \
@@ -40,17 +40,17 @@ struct FusedTag {};
     }                                                                                      \
   };
 
-#define BINARY(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, Low, NotFp, false)
-#define JOINED(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, Joined, NotFp, false)
-#define WIDE(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, NotFp, false)
-#define XONLY(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, NotFp, true)
-#define FLOAT(name, mnemonic, fp_kind) XM_BINARY_TYPE(name, mnemonic, No, fp_kind, false)
-#define SCALAR(name, mnemonic, fp_kind) XM_BINARY_TYPE(name, mnemonic, No, fp_kind, true)
+#define BINARY(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, Low, false, false)
+#define JOINED(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, Joined, false, false)
+#define WIDE(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, false, false)
+#define XONLY(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, false, true)
+#define FLOAT(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, true, false)
+#define SCALAR(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, true, true)
 
 #define SHIFT(name, mnemonic)                                                              \
   struct name : BinaryTag {                                                                \
     static constexpr MmxForm kMmx = MmxForm::Low;                                          \
-    static constexpr FpKind kFp = FpKind::NotFp;                                           \
+    static constexpr bool kFp = false;                                                     \
     static constexpr bool kScalar = false;                                                 \
     [[gnu::always_inline]] static __m128i xmm(__m128i a, __m128i b) {                      \
       asm volatile(mnemonic " %1, %0" : "+x"(a) : "x"(b));                                 \
@@ -61,10 +61,10 @@ struct FusedTag {};
     }                                                                                      \
   };
 
-#define XM_UNARY_TYPE(name, mnemonic, mmx_form, fp_kind, ymm_source)                                                  \
+#define XM_UNARY_TYPE(name, mnemonic, mmx_form, is_fp, ymm_source)                                                    \
   struct name : UnaryTag {                                                                                            \
     static constexpr MmxForm kMmx = MmxForm::mmx_form;                                                                \
-    static constexpr FpKind kFp = FpKind::fp_kind;                                                                    \
+    static constexpr bool kFp = is_fp;                                                                                \
     [[gnu::always_inline]] static __m128i xmm(__m128i b) {                                                            \
       __m128i d;                                                                                                      \
       asm volatile(mnemonic " %1, %0" : "=x"(d) : "x"(b));                                                            \
@@ -78,15 +78,15 @@ struct FusedTag {};
     }                                                                                                                 \
   };
 
-#define UNARY(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, Low, NotFp, "ymm1")
-#define UNARYX(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, No, NotFp, "ymm1")
-#define WIDEN(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, No, NotFp, "xmm1")
-#define FUNARY(name, mnemonic, fp_kind) XM_UNARY_TYPE(name, mnemonic, No, fp_kind, "ymm1")
+#define UNARY(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, Low, false, "ymm1")
+#define UNARYX(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, No, false, "ymm1")
+#define WIDEN(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, No, false, "xmm1")
+#define FUNARY(name, mnemonic) XM_UNARY_TYPE(name, mnemonic, No, true, "ymm1")
 
 // d = op(d, a, b), with host FMA.
-#define XM_FUSED_TYPE(name, mnemonic, fp_kind, is_scalar)                                                              \
+#define XM_FUSED_TYPE(name, mnemonic, is_scalar)                                                                       \
   struct name : FusedTag {                                                                                             \
-    static constexpr FpKind kFp = FpKind::fp_kind;                                                                     \
+    static constexpr bool kFp = true;                                                                                  \
     static constexpr bool kScalar = is_scalar;                                                                         \
     static void xmm(VectorRegister& d, const VectorRegister& a, const VectorRegister& b) {                             \
       asm volatile("vmovdqa %0, %%xmm0\n\tvmovdqa %1, %%xmm1\n\t" mnemonic " %2, %%xmm1, %%xmm0\n\tvmovdqa %%xmm0, %0" \
@@ -103,13 +103,13 @@ struct FusedTag {};
                      : "xmm0", "xmm1");                                                                                \
     }                                                                                                                  \
   };
-#define FUSED(name, mnemonic, fp_kind) XM_FUSED_TYPE(name, mnemonic, fp_kind, false)
-#define FUSEDS(name, mnemonic, fp_kind) XM_FUSED_TYPE(name, mnemonic, fp_kind, true)
+#define FUSED(name, mnemonic) XM_FUSED_TYPE(name, mnemonic, false)
+#define FUSEDS(name, mnemonic) XM_FUSED_TYPE(name, mnemonic, true)
 
 // The immediate is part of the host instruction: one instantiation for each value that matters.
-#define XM_IMMEDIATE_TYPE(name, mnemonic, fp_kind, is_scalar, mask, ymm_assembly)                    \
+#define XM_IMMEDIATE_TYPE(name, mnemonic, is_scalar, mask, ymm_assembly)                             \
   struct name {                                                                                      \
-    static constexpr FpKind kFp = FpKind::fp_kind;                                                   \
+    static constexpr bool kFp = true;                                                                \
     static constexpr bool kScalar = is_scalar;                                                       \
     static constexpr unsigned kMask = mask;                                                          \
     template <unsigned I>                                                                            \
@@ -128,10 +128,9 @@ struct FusedTag {};
                      : "xmm0", "xmm1");                                                              \
     }                                                                                                \
   };
-#define FIMM(name, mnemonic, fp_kind, mask) \
-  XM_IMMEDIATE_TYPE(name, mnemonic, fp_kind, false, mask, "%%ymm1, %%ymm0, %%ymm0")
-#define FUIMM(name, mnemonic, fp_kind, mask) XM_IMMEDIATE_TYPE(name, mnemonic, fp_kind, false, mask, "%%ymm1, %%ymm0")
-#define SIMM(name, mnemonic, fp_kind, mask) XM_IMMEDIATE_TYPE(name, mnemonic, fp_kind, true, mask, "")
+#define FIMM(name, mnemonic, mask) XM_IMMEDIATE_TYPE(name, mnemonic, false, mask, "%%ymm1, %%ymm0, %%ymm0")
+#define FUIMM(name, mnemonic, mask) XM_IMMEDIATE_TYPE(name, mnemonic, false, mask, "%%ymm1, %%ymm0")
+#define SIMM(name, mnemonic, mask) XM_IMMEDIATE_TYPE(name, mnemonic, true, mask, "")
 
 #include "cpu/semantics/vector_float.def"
 #include "cpu/semantics/vector_integer.def"

@@ -83,8 +83,7 @@ void shift_immediate_ymm(Reg& d, const Reg&, const Reg& b, unsigned imm) {
 
 struct Entry {
   VectorKernel mmx = nullptr, xmm = nullptr, ymm = nullptr;
-  FpKind fp = FpKind::NotFp;
-  bool scalar = false;
+  bool fp = false;
 };
 using Table = std::array<Entry, kOperationCount>;
 
@@ -93,7 +92,6 @@ constexpr Entry entry_of() {
   Entry entry{.fp = K::kFp};
   if constexpr (std::is_base_of_v<kernel::BinaryTag, K>) {
     entry.xmm = binary_xmm<K>;
-    entry.scalar = K::kScalar && K::kFp != FpKind::NotFp;
     if (!K::kScalar) entry.ymm = binary_ymm<K>;
     if (K::kMmx == MmxForm::Low) entry.mmx = binary_mmx<K>;
     if (K::kMmx == MmxForm::Joined) entry.mmx = joined_mmx<K>;
@@ -103,7 +101,6 @@ constexpr Entry entry_of() {
     if (K::kMmx == MmxForm::Low) entry.mmx = unary_mmx<K>;
   } else {
     entry.xmm = fused_xmm<K>;
-    entry.scalar = K::kScalar;
     if (!K::kScalar) entry.ymm = fused_ymm<K>;
   }
   return entry;
@@ -193,14 +190,14 @@ VectorForm special_form(const Insn& insn) {
     case O::Cmpps:
     case O::Cmppd:
     case O::Cmpss:
-    case O::Cmpsd: return {.kernel = compare_kernel(insn.operation, imm, insn.vex, ymm), .fp = FpKind::None};
+    case O::Cmpsd: return {.kernel = compare_kernel(insn.operation, imm, insn.vex, ymm), .fp = true};
     case O::Dpps: return immediate_form<kernel::Dpps>(imm, ymm);
     case O::Dppd: return immediate_form<kernel::Dppd>(imm, false);
     case O::Roundps: return immediate_form<kernel::Roundps>(imm, ymm);
     case O::Roundpd: return immediate_form<kernel::Roundpd>(imm, ymm);
     case O::Roundss: return immediate_form<kernel::Roundss>(imm, false);
     case O::Roundsd: return immediate_form<kernel::Roundsd>(imm, false);
-    case O::Vcvtps2ph: return {.kernel = half_store_kernel(imm, ymm), .fp = FpKind::F16};
+    case O::Vcvtps2ph: return {.kernel = half_store_kernel(imm, ymm), .fp = true};
     case O::Pclmulqdq: return {.kernel = carryless_multiply_kernel(imm)};
     case O::Sha1rnds4: return {.kernel = sha1_rounds_kernel(imm)};
     case O::Movss: return {.kernel = merges ? move_merge_low32 : nullptr};
@@ -225,7 +222,7 @@ VectorForm vector_form(const Insn& insn) {
   if (const VectorForm form = special_form(insn); form.kernel != nullptr) return form;
   const Entry& entry = kTable[static_cast<unsigned>(insn.operation)];
   if (const VectorKernel chosen = by_width(entry, insn); chosen != nullptr) {
-    return {.kernel = chosen, .fp = entry.fp, .scalar_result = entry.scalar};
+    return {.kernel = chosen, .fp = entry.fp};
   }
   if (const NamedKernels* named = find_shuffle_kernels(insn.operation)) {
     return {.kernel = by_width(*named, insn),
@@ -236,7 +233,6 @@ VectorForm vector_form(const Insn& insn) {
     return {.kernel = by_width(*named, insn),
             .fp = named->fp,
             .result = named->result,
-            .scalar_result = named->scalar_result,
             .reads_destination = named->result == ResultKind::Flags};
   }
   return {};

@@ -37,6 +37,7 @@ class Stub {
         mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   }
   ~Stub() { munmap(page_, kPageSize); }
+  void clear() { size_ = 0; }
   void bytes(std::initializer_list<unsigned> list) {
     for (unsigned byte : list) page_[size_++] = static_cast<u8>(byte);
   }
@@ -86,7 +87,8 @@ const interp::Op* stop(Vcpu&, const interp::Op*) { return nullptr; }
 }  // namespace
 
 FpValues run_on_host(const std::vector<u8>& code, const FpValues& start, bool mmx) {
-  Stub stub;
+  static Stub stub;  // the page is made once
+  stub.clear();
   alignas(32) FpValues values = start;
   stub.bytes({0x48, 0x8D});  // LEA RSI, memory
   stub.at(6, offsetof(FpValues, memory));
@@ -108,9 +110,9 @@ FpValues run_on_host(const std::vector<u8>& code, const FpValues& start, bool mm
   struct sigaction action {
   }, before{};
   action.sa_sigaction = on_sigfpe;
-  action.sa_flags = SA_SIGINFO;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigaction(SIGFPE, &action, &before);
-  if (sigsetjmp(escape, 1) == 0) {
+  if (sigsetjmp(escape, 0) == 0) {
     stub.call(values);
   } else {
     values = start;

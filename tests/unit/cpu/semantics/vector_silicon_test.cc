@@ -179,7 +179,7 @@ TEST_P(VectorSilicon, EveryRowLikeTheHost) {
       const Form form{(variant & 1) != 0, (variant & 2) != 0, variant >> 2 & 1, variant >> 3 & 1};
       if (!form.vex && form.l) continue;
       unsigned bad = 0;
-      for (unsigned round = 0; round < 24; ++round) {
+      for (unsigned round = 0; round < 8; ++round) {
         const std::vector<u8> code = encode(row, form, static_cast<u8>(random()));
         Insn insn;
         if (decode_into(code, CodeSize::Bits64, insn) != DecodeStatus::Ok || insn.row != index ||
@@ -202,7 +202,7 @@ TEST_P(VectorSilicon, EveryRowLikeTheHost) {
       }
     }
   }
-  EXPECT_GT(compared, 10000u);
+  EXPECT_GT(compared, 5000u);
   EXPECT_EQ(failures, 0u);
 }
 
