@@ -27,7 +27,7 @@ Piix4Pm::Piix4Pm(const PciEnvironment& environment, bus::PortHandler& pm)
   define32(kSmBusBase, 0x00000001, 0x0000FFF0);
   define8(kSmBusConfig, 0, 0x0F);
   // The chip's own straps as firmware expects them: SCI is IRQ 9, serial ports and floppy decoded.
-  define8(0x5B, 0x00, 0xFF);
+  define8(0x5B, 0x02, 0xFF);  // DEVACTB.APMC_EN: firmware takes SMM as set up and leaves it alone (no SMIs here)
   define8(0x5F, 0x10, 0xFF);
   define8(0x63, 0x60, 0xFF);
   define8(0x67, 0x98, 0xFF);
