@@ -31,8 +31,11 @@ struct PciFunction {
 };
 
 struct BootInfo {
-  u16 fseg_free;  // first free offset in the F segment; set by the linker, advanced by POST
-  u16 fseg_end;
+  // Free room in the F segment for tables: between code and fixed entry points, and between two of those. The linker
+  // sets both, POST takes from them.
+  struct {
+    u16 free, end;
+  } fseg[2];
   u32 ram_below_4g;
   u64 ram_above_4g;
   u32 pool_base;  // reserved RAM below 4 GiB for rings and buffers of the 16-bit drivers
@@ -50,5 +53,6 @@ struct BootInfo {
   u16 log_length;
   char log[1536];
 };
+static_assert(sizeof(BootInfo) == 3188, "services/entry.S reserves this much");
 
 }  // namespace xm::fw

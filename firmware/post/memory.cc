@@ -112,26 +112,26 @@ u32 allocate_high(u32 size, u32 alignment) {
 
 u32 allocate_fseg(u32 size, u32 alignment) {
   BootInfo& info = boot_info();
-  const u32 offset = align_up<u32>(info.fseg_free, max<u32>(alignment, 16));
-  if (offset + size > info.fseg_end) return 0;
-  info.fseg_free = static_cast<u16>(offset + size);
-  memset(bytes_at(kCodeSegmentBase + offset), 0, size);
-  return kCodeSegmentBase + offset;
+  for (auto& zone : info.fseg) {
+    const u32 offset = align_up<u32>(zone.free, max<u32>(alignment, 16));
+    if (offset + size > zone.end) continue;
+    zone.free = static_cast<u16>(offset + size);
+    memset(bytes_at(kCodeSegmentBase + offset), 0, size);
+    return kCodeSegmentBase + offset;
+  }
+  return 0;
 }
 
 void finish_memory_map() {
-  add_memory_range(kEbdaBase, 0xA0000 - kEbdaBase, MemoryKind::Reserved);
-  // A0000-EFFFF is not RAM for the operating system; the last 64 KiB below 1 MiB hold the services.
   BootInfo& info = boot_info();
+  // A0000-FFFFF is not RAM for the operating system, whatever the machine says; only our part of it is listed.
+  constexpr MemoryKind kHole = MemoryKind::Bad;
+  add_memory_range(0xA0000, 0x60000, kHole);
   for (u16 i = 0; i < info.memory_count; i++) {
-    MemoryRange& range = info.memory[i];
-    if (range.kind != MemoryKind::Ram || range.base > 0xA0000 || range.base + range.length <= 0xA0000) continue;
-    const u64 end = range.base + range.length;
-    range.length = 0xA0000 - range.base;
-    if (end > 0x100000)
-      insert_range(info.memory, info.memory_count, static_cast<u16>(i + 1),
-                   {0x100000, end - 0x100000, MemoryKind::Ram});
-    break;
+    if (info.memory[i].base == 0xA0000) {
+      remove_range(info.memory, info.memory_count, i);
+      break;
+    }
   }
   add_memory_range(kEbdaBase, 0xA0000 - kEbdaBase, MemoryKind::Reserved);
   add_memory_range(kDataSegmentBase, 0x100000 - kDataSegmentBase, MemoryKind::Reserved);

@@ -114,7 +114,7 @@ void put_isa_interrupts(TableWriter& table) {
 
 void build_mp_table() {
   const BootInfo& info = boot_info();
-  TableWriter table(info.fseg_end - info.fseg_free - 64u);
+  TableWriter table(max(info.fseg[0].end - info.fseg[0].free, info.fseg[1].end - info.fseg[1].free) - 64u);
   put_processors(table);
   table.put(Bus{1, 0, {'P', 'C', 'I', ' ', ' ', ' '}});
   table.put(Bus{1, 1, {'I', 'S', 'A', ' ', ' ', ' '}});

@@ -13,7 +13,8 @@
 .globl g_boot_info
 g_boot_info:
     .word fseg_free_start, 0xE000
-    .fill 3364 - 4, 1, 0
+    .word 0xF0B0, 0xF840         # nothing has a fixed place there, see fixed.S
+    .fill 3188 - 8, 1, 0         # sizeof BootInfo, asserted in lib/boot_info.h
 
 .bss
 .balign 4

@@ -244,6 +244,16 @@ DiskStatus emulation_read(u32 sector, u16 count, FarPointer buffer) {
   u32 address = buffer.linear();
   while (count) {
     const u32 skip = sector & 3;
+    if (skip == 0 && count >= 4) {  // whole blocks need no detour
+      const u16 blocks = min<u16>(count / 4, 16);
+      const FarPointer direct{static_cast<u16>(address & 15), static_cast<u16>(address >> 4)};
+      const DiskStatus moved = transfer(cd, Direction::Read, g_emulation.image_block + sector / 4, blocks, direct);
+      if (moved != DiskStatus::Ok) return moved;
+      sector += blocks * 4u;
+      address += blocks * 2048u;
+      count = static_cast<u16>(count - blocks * 4);
+      continue;
+    }
     const u16 part = static_cast<u16>(min<u32>(count, 4 - skip));
     const FarPointer to{near_offset(block), kDataSegment};
     const DiskStatus status = transfer(cd, Direction::Read, g_emulation.image_block + sector / 4, 1, to);
