@@ -17,16 +17,21 @@ constexpr u8 kDiagnostic = 0x90;
 AtaDevice::AtaDevice(Drive& drive) : drive_(drive) { drive_.set_listener(this); }
 
 AtaDevice::~AtaDevice() {
+  settle();
   *alive_ = nullptr;
   drive_.set_listener(nullptr);
+}
+
+// Requests in flight use our buffer or the guest's memory.
+void AtaDevice::settle() {
+  if ((status_ & kBusy) == 0) return;
+  if (const auto medium = drive_.shared_medium()) medium->drain();
 }
 
 // Whatever is under way is forgotten; the host's memory is left alone from here on.
 void AtaDevice::cancel() {
   epoch_++;
-  if ((status_ & kBusy) != 0) {
-    if (const auto medium = drive_.shared_medium()) medium->drain();
-  }
+  settle();
   pio_ = Pio::None;
   pio_buffer_.clear();
   pio_position_ = pio_block_end_ = 0;

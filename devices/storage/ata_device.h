@@ -112,6 +112,7 @@ class AtaDevice : protected DriveListener {
  private:
   enum class Pio : u8 { None, In, Out };
   void cancel();
+  void settle();
   void next_pio_block();
 
   Cable* cable_ = nullptr;

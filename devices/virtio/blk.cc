@@ -63,6 +63,7 @@ VirtioBlk::VirtioBlk(Drive& drive, Options options)
 }
 
 VirtioBlk::~VirtioBlk() {
+  settle();
   *self_ = nullptr;
   drive_.set_listener(nullptr);
 }
@@ -115,10 +116,13 @@ void VirtioBlk::reset() {
   epoch_++;
   features_ = 0;
   write_cache_ = options_.write_cache;
-  // Their buffers belong to the driver again once the reset is done: nothing may be written to them afterwards.
-  if (in_flight_ != 0) {
-    if (const std::shared_ptr<BlockBackend> medium = drive_.shared_medium()) medium->drain();
-  }
+  settle();
+}
+
+// The buffers of requests in flight are guest memory; a driver owns it again after a reset.
+void VirtioBlk::settle() {
+  if (in_flight_ == 0) return;
+  if (const std::shared_ptr<BlockBackend> medium = drive_.shared_medium()) medium->drain();
 }
 
 void VirtioBlk::exchange(bus::Archive& archive) {

@@ -42,6 +42,7 @@ class VirtioBlk final : public VirtioDevice, private DriveListener {
 
  private:
   struct Request;
+  void settle();
   void resized() override;
   void start(std::unique_ptr<Request> request);
   void start_transfer(std::unique_ptr<Request> request, u64 sector, bool write);
