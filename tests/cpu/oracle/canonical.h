@@ -21,6 +21,8 @@ struct Verdict {
 
 Verdict ours(std::span<const u8> bytes, CodeSize mode);
 Verdict zydis(std::span<const u8> bytes, CodeSize mode);
+// Zydis's verdict is about an extension that this CPU does not offer: the encoding is #UD (or NOP) by design.
+bool is_absent_extension(const Verdict& theirs, CodeSize mode);
 Verdict capstone(std::span<const u8> bytes, CodeSize mode);
 
 // Canonical pieces that both sides use.

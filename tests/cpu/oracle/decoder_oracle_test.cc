@@ -42,22 +42,6 @@ std::string without_sizes(const std::string& text) {
   return result;
 }
 
-// Extensions that this CPU does not offer: their encodings are #UD (or NOP) by design.
-bool is_absent_extension(const Verdict& theirs, CodeSize mode) {
-  static const std::set<std::string> absent = {
-      "AMD3DNOW", "AMD_INVLPGB", "AMX_BF16", "AMX_INT8", "AMX_TILE",  "AVX512EVEX",  "AVX512VEX", "AVX_VNNI",
-      "CET",      "CLZERO",      "ENQCMD",   "FMA4",     "GFNI",      "HRESET",      "KEYLOCKER", "KEYLOCKER_WIDE",
-      "KNC",      "KNCE",        "KNCV",     "MCOMMIT",  "MONITORX",  "MOVDIR",      "PADLOCK",   "PCONFIG",
-      "PKU",      "PT",          "RDPRU",    "RTM",      "SERIALIZE", "SGX",         "SGX_ENCLV", "SMX",
-      "SNP",      "SSE4A",       "SVM",      "TDX",      "TBM",       "TSX_LDTRK",   "UINTR",     "VAES",
-      "VMFUNC",   "VPCLMULQDQ",  "VTX",      "WAITPKG",  "XOP",       "AVX512_FP16",
-  };
-  if (absent.count(theirs.extension) != 0) return true;
-  // SYSCALL and SYSRET outside 64-bit mode exist on AMD only.
-  const std::string name = first_word(theirs.text);
-  return mode != CodeSize::Bits64 && (name == "syscall" || name == "sysret");
-}
-
 // Whether a different text is a matter of taste, or of Zydis's.
 bool is_excused_text(const Verdict& mine, const Verdict& theirs, const Insn& insn) {
   const std::string ours_name = first_word(mine.text), name = first_word(theirs.text);

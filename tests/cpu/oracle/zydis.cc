@@ -2,7 +2,7 @@
 // Zydis 4 as an oracle for length, mnemonic and operands.
 #include <Zydis/Zydis.h>
 
-#include <cstring>
+#include <set>
 
 #include "emu/base/bits.h"
 #include "tests/cpu/oracle/canonical.h"
@@ -72,6 +72,21 @@ Verdict zydis(std::span<const u8> bytes, CodeSize mode) {
   }
   verdict.extension = ZydisISAExtGetString(insn.meta.isa_ext);
   return verdict;
+}
+
+bool is_absent_extension(const Verdict& theirs, CodeSize mode) {
+  static const std::set<std::string> absent = {
+      "AMD3DNOW", "AMD_INVLPGB", "AMX_BF16", "AMX_INT8", "AMX_TILE",  "AVX512EVEX",  "AVX512VEX", "AVX_VNNI",
+      "CET",      "CLZERO",      "ENQCMD",   "FMA4",     "GFNI",      "HRESET",      "KEYLOCKER", "KEYLOCKER_WIDE",
+      "KNC",      "KNCE",        "KNCV",     "MCOMMIT",  "MONITORX",  "MOVDIR",      "PADLOCK",   "PCONFIG",
+      "PKU",      "PT",          "RDPRU",    "RTM",      "SERIALIZE", "SGX",         "SGX_ENCLV", "SMX",
+      "SNP",      "SSE4A",       "SVM",      "TDX",      "TBM",       "TSX_LDTRK",   "UINTR",     "VAES",
+      "VMFUNC",   "VPCLMULQDQ",  "VTX",      "WAITPKG",  "XOP",       "AVX512_FP16",
+  };
+  if (absent.count(theirs.extension) != 0) return true;
+  // SYSCALL and SYSRET outside 64-bit mode exist on AMD only.
+  const std::string name = theirs.text.substr(0, theirs.text.find(' '));
+  return mode != CodeSize::Bits64 && (name == "syscall" || name == "sysret");
 }
 
 }  // namespace xm::cpu::oracle

@@ -110,13 +110,15 @@ std::string bytes_text(const TestCase& test) {
 std::string compare(const TestCase& test, const Outcome& silicon, const Outcome& ours) {
   Report report;
   if (!ours.ran) return "  ours: did not end in an exception handler\n";
-  const Insn insn = decode(test.code, CodeSize::Bits64).insn;
+  const Insn insn = decode(test.code, test.mode).insn;
   const bool undefined_result = result_is_undefined(insn, test.state);
   compare_exception(report, silicon, ours);
   for (unsigned i = 0; i < 16; ++i) {
     const bool is_destination = insn.operands[0].kind == OperandKind::Gpr && insn.operands[0].reg == i;
     if (undefined_result && is_destination) continue;
-    report.check(kGprNames[i], silicon.state.gpr[i], ours.state.gpr[i]);
+    // The upper halves mean nothing in 32-bit code [SDM1 3.4.1.1].
+    const u64 mask = test.mode == CodeSize::Bits64 ? ~u64{0} : 0xFFFFFFFF;
+    report.check(kGprNames[i], silicon.state.gpr[i] & mask, ours.state.gpr[i] & mask);
   }
   report.check("rip", silicon.state.rip, ours.state.rip);
   const u64 flags = ~undefined_flags(insn, test.state);
@@ -142,9 +144,10 @@ std::string compare(const TestCase& test, const Outcome& silicon, const Outcome&
 }
 
 std::string describe(const TestCase& test) {
-  const oracle::Verdict verdict = oracle::ours(test.code, CodeSize::Bits64);
-  std::string text = verdict.text + "  (" + bytes_text(test) + ") at " + hex(test.state.rip) + "\n";
-  const Insn insn = decode(test.code, CodeSize::Bits64).insn;
+  const oracle::Verdict verdict = oracle::ours(test.code, test.mode);
+  std::string text = std::to_string(static_cast<unsigned>(test.mode)) + "-bit: " + verdict.text + "  (" +
+                     bytes_text(test) + ") at " + hex(test.state.rip) + "\n";
+  const Insn insn = decode(test.code, test.mode).insn;
   const UserState& before = test.state;
   text += "  before: rflags " + hex(before.rflags) + " mxcsr " + hex(before.mxcsr);
   const auto show_gpr = [&](unsigned reg) { text += std::string(" ") + kGprNames[reg] + " " + hex(before.gpr[reg]); };

@@ -23,6 +23,8 @@ bool is_stack_operation(Operation operation) {
     case Operation::Popf:
     case Operation::Enter:
     case Operation::Leave:
+    case Operation::Pusha:
+    case Operation::Popa:
     case Operation::CallNear:
     case Operation::RetNear: return true;
     default: return false;
@@ -31,8 +33,9 @@ bool is_stack_operation(Operation operation) {
 
 }  // namespace
 
-bool is_testable(const Row& row) {
-  if (row.has(attribute::kNot64 | attribute::kUser)) return false;
+bool is_testable(const Row& row, CodeSize mode) {
+  if (row.has(attribute::kUser)) return false;
+  if (row.has(mode == CodeSize::Bits64 ? attribute::kNot64 : attribute::kOnly64)) return false;
   switch (row.operation) {
     // Leave for the kernel or depend on its descriptor tables.
     case Operation::Syscall:
@@ -48,6 +51,8 @@ bool is_testable(const Row& row) {
     case Operation::Lsl:
     case Operation::Verr:
     case Operation::Verw:
+    case Operation::Lds:
+    case Operation::Les:
     case Operation::Lss:
     case Operation::Lfs:
     case Operation::Lgs:
@@ -72,31 +77,33 @@ bool is_testable(const Row& row) {
     // Loading a segment register needs the host's descriptors.
     case Operation::Mov:
       return !uses(row, Addressing::Sreg) || operand_code_info(row.operands[1]).addressing == Addressing::Sreg;
-    case Operation::Pop: return !uses(row, Addressing::SegFs) && !uses(row, Addressing::SegGs);
+    case Operation::Pop: return operand_code_info(row.operands[0]).size != OperandSize::W;
     default: return true;
   }
 }
 
 Generator::Generator(u64 seed, Operation only, bool (*available)(Feature)) : random_(seed) {
-  std::vector<std::vector<u16>> by_operation(kOperationCount);
   const auto rows = isa_rows();
-  for (unsigned i = 0; i < rows.size(); ++i) {
-    const Row& row = rows[i];
-    if (only != Operation::Invalid && row.operation != only) continue;
-    if (is_testable(row) && available(row.feature)) {
-      by_operation[static_cast<unsigned>(row.operation)].push_back(static_cast<u16>(i));
+  for (CodeSize mode : {CodeSize::Bits64, CodeSize::Bits32}) {
+    std::vector<std::vector<u16>> by_operation(kOperationCount);
+    for (unsigned i = 0; i < rows.size(); ++i) {
+      const Row& row = rows[i];
+      if (only != Operation::Invalid && row.operation != only) continue;
+      if (is_testable(row, mode) && available(row.feature)) {
+        by_operation[static_cast<unsigned>(row.operation)].push_back(static_cast<u16>(i));
+      }
     }
-  }
-  for (auto& group : by_operation) {
-    if (!group.empty()) groups_.push_back(std::move(group));
+    for (auto& group : by_operation) {
+      if (!group.empty()) (mode == CodeSize::Bits64 ? groups_ : groups32_).push_back(std::move(group));
+    }
   }
 }
 
 void Generator::encode_legacy_prefixes(const Row& row, bool memory, Encoded& out) {
   std::vector<u8> prefixes;
   prefixes.reserve(8);
-  if (memory && chance(12)) prefixes.push_back(0x65);
-  if (chance(64)) prefixes.push_back(0x2E);
+  if (memory && is_64() && chance(12)) prefixes.push_back(0x65);
+  if (chance(64)) prefixes.push_back(chance(2) ? 0x2E : 0x3E);
   if (chance(12)) prefixes.push_back(0x67);
   const bool may_have_66 = row.prefix != PrefixMatch::NP && row.prefix != PrefixMatch::P66;
   if (may_have_66 && chance(4)) prefixes.push_back(0x66);
@@ -109,12 +116,13 @@ void Generator::encode_legacy_prefixes(const Row& row, bool memory, Encoded& out
   if (row.prefix == PrefixMatch::PF3) prefixes.push_back(0xF3);
   std::shuffle(prefixes.begin(), prefixes.end(), random_);
   out.bytes.insert(out.bytes.end(), prefixes.begin(), prefixes.end());
-  if (chance(2)) out.bytes.push_back(static_cast<u8>(0x40 | (byte() & 15)));
+  if (is_64() && chance(2)) out.bytes.push_back(static_cast<u8>(0x40 | (byte() & 15)));
 }
 
 void Generator::encode_vex(const Row& row, u8 opcode, Encoded& out) {
   const bool has_vvvv = uses(row, Addressing::Vvvv) || uses(row, Addressing::XVvvv);
-  const unsigned vvvv = has_vvvv ? byte() & 15u : 15u;
+  const unsigned vvvv = has_vvvv ? (byte() & 15u) | (is_64() ? 0 : 8) : 15u;
+  const u8 free_bits = is_64() ? byte() & 0xE0 : 0xE0;  // inverted R, X, B
   unsigned l = byte() & 1u, w = byte() & 1u;
   if (row.has(attribute::kL0)) l = 0;
   if (row.has(attribute::kL1)) l = 1;
@@ -124,14 +132,14 @@ void Generator::encode_vex(const Row& row, u8 opcode, Encoded& out) {
                       : row.prefix == PrefixMatch::PF3 ? 2
                       : row.prefix == PrefixMatch::PF2 ? 3
                                                        : 0;
-  if (chance(12)) out.bytes.push_back(0x65);
+  if (is_64() && chance(12)) out.bytes.push_back(0x65);
   if (chance(16)) out.bytes.push_back(0x67);
   if (row.map == OpcodeMap::TwoByte0F && w == 0 && chance(2)) {
     out.bytes.push_back(0xC5);
-    out.bytes.push_back(static_cast<u8>((byte() & 0x80) | vvvv << 3 | l << 2 | pp));
+    out.bytes.push_back(static_cast<u8>((free_bits & 0x80) | vvvv << 3 | l << 2 | pp));
   } else {
     out.bytes.push_back(0xC4);
-    out.bytes.push_back(static_cast<u8>((byte() & 0xE0) | static_cast<unsigned>(row.map)));
+    out.bytes.push_back(static_cast<u8>(free_bits | static_cast<unsigned>(row.map)));
     out.bytes.push_back(static_cast<u8>(w << 7 | vvvv << 3 | l << 2 | pp));
   }
   out.bytes.push_back(opcode);
@@ -204,7 +212,7 @@ void Generator::place_memory(TestCase& test, const Insn& insn, const Encoded& en
   if (is_offset || memory.base == kNoRegister) {
     u64 displacement = target - index;
     if (memory.rip_relative) displacement = target - (kCodeBase + code_start + insn.length);
-    const unsigned bytes = is_offset ? insn.address_size : 4;
+    const unsigned bytes = is_offset || insn.address_size == 2 ? insn.address_size : 4;
     for (unsigned i = 0; i < bytes; ++i) {
       test.code[encoded.displacement_at + i] = static_cast<u8>(displacement >> (8 * i));
     }
@@ -216,7 +224,7 @@ void Generator::place_memory(TestCase& test, const Insn& insn, const Encoded& en
   } else {
     base = target - static_cast<u64>(memory.displacement) - index;
   }
-  if (insn.address_size == 4) base = (base & 0xFFFFFFFF) | (chance(2) ? random_() << 32 : 0);
+  if (insn.address_size != 8) base = (base & 0xFFFFFFFF) | (is_64() && chance(2) ? random_() << 32 : 0);
 }
 
 u64 Generator::code_target(const TestCase& test, const Insn& insn) {
@@ -231,7 +239,7 @@ void Generator::place_branch(TestCase& test, const Insn& insn) {
   const u64 target = code_target(test, insn);
   if (insn.operands[0].kind == OperandKind::Relative) {
     const bool is_byte = isa_row(insn.row).operands[0] == OperandCode::Jb;
-    const unsigned bytes = is_byte ? 1 : 4;
+    const unsigned bytes = is_byte ? 1 : insn.operand_size == 2 ? 2 : 4;
     u64 distance = target - (kCodeBase + test.code_offset + insn.length);
     if (is_byte) distance = chance(2) ? random_() % 100 : ~u64{0} - insn.length - random_() % 100;
     for (unsigned i = 0; i < bytes; ++i) {
@@ -298,11 +306,14 @@ void Generator::place_implicit(TestCase& test, const Insn& insn) {
 
 TestCase Generator::next() {
   for (;;) {
-    const auto& group = groups_[random_() % groups_.size()];
+    mode_ = groups32_.empty() || (!groups_.empty() && !chance(4)) ? CodeSize::Bits64 : CodeSize::Bits32;
+    const auto& groups = is_64() ? groups_ : groups32_;
+    const auto& group = groups[random_() % groups.size()];
     const u16 row_index = group[random_() % group.size()];
     const Encoded encoded = encode(isa_row(row_index));
     TestCase test;
-    const DecodeResult first = decode(encoded.bytes, CodeSize::Bits64);
+    test.mode = mode_;
+    const DecodeResult first = decode(encoded.bytes, mode_);
     if (!first || first.insn.row != row_index) continue;
     const Insn& insn = first.insn;
     std::copy(encoded.bytes.begin(), encoded.bytes.end(), test.code.begin());
@@ -318,7 +329,7 @@ TestCase Generator::next() {
     const bool is_memory = insn.has_modrm && insn.modrm < 0xC0 && !isa_row(row_index).has(attribute::kIgnoreMod);
     if (is_memory || encoded.displacement_at != 0) place_memory(test, insn, encoded, test.code_offset);
     // Patched bytes may have changed displacement: decode again, as the processors will.
-    const DecodeResult second = decode(test.code, CodeSize::Bits64);
+    const DecodeResult second = decode(test.code, mode_);
     if (!second || second.insn.length != insn.length) continue;
     switch (insn.operation) {
       case Operation::JmpNear:
@@ -330,6 +341,9 @@ TestCase Generator::next() {
       case Operation::Loope:
       case Operation::Loopne: place_branch(test, second.insn); break;
       default: break;
+    }
+    if (!is_64()) {
+      for (u64& reg : test.state.gpr) reg &= 0xFFFFFFFF;
     }
     return test;
   }

@@ -11,14 +11,14 @@
 namespace xm::cpu::silicon {
 
 // Whether user mode can execute the operation with a result that depends on nothing but the test.
-bool is_testable(const Row& row);
+bool is_testable(const Row& row, CodeSize mode);
 
 class Generator {
  public:
   // Rows to draw from: those of one operation, or all testable ones that `available` admits.
   Generator(u64 seed, Operation only, bool (*available)(Feature));
 
-  bool empty() const { return groups_.empty(); }
+  bool empty() const { return groups_.empty() && groups32_.empty(); }
   TestCase next();
 
  private:
@@ -47,7 +47,11 @@ class Generator {
   u8 byte() { return static_cast<u8>(random_()); }
 
   std::mt19937_64 random_;
-  std::vector<std::vector<u16>> groups_;  // row numbers by operation
+  bool is_64() const { return mode_ == CodeSize::Bits64; }
+
+  // Row numbers by operation; of 32-bit mode in the second.
+  std::vector<std::vector<u16>> groups_, groups32_;
+  CodeSize mode_ = CodeSize::Bits64;  // of the test being made
 };
 
 }  // namespace xm::cpu::silicon

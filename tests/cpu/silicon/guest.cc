@@ -77,14 +77,19 @@ void Guest::build_tables() {
   }
 }
 
-CpuState Guest::initial_state(const UserState& user) const {
+CpuState Guest::initial_state(const TestCase& test) const {
+  const UserState& user = test.state;
+  const bool is_64 = test.mode == CodeSize::Bits64;
   CpuState state;
   state.gpr = user.gpr;
   state.rip = user.rip;
   state.rflags = user.rflags | flag::kIf | 2;
   for (auto& segment : state.segment) segment = {.base = 0, .limit = 0, .attributes = 0x10000, .selector = 0};
-  state.segment[static_cast<unsigned>(Segment::Cs)] = flat_segment(kUserCs, 0xA0FB);
-  state.segment[static_cast<unsigned>(Segment::Ss)] = flat_segment(kUserSs, 0xC0F3);
+  state.segment[static_cast<unsigned>(Segment::Cs)] =
+      is_64 ? flat_segment(kUserCs64, 0xA0FB) : flat_segment(kUserCs32, 0xC0FB);
+  for (Segment data : {Segment::Es, Segment::Ss, Segment::Ds}) {
+    state.segment[static_cast<unsigned>(data)] = flat_segment(kUserData, 0xC0F3);
+  }
   state.segment[static_cast<unsigned>(Segment::Gs)].base = kGsBase;
   state.ldtr.attributes = 0x10082;
   state.tr = {.base = kKernelBase + kTss, .limit = 0x67, .attributes = 0x8B, .selector = kTssSelector};
@@ -113,7 +118,7 @@ void Guest::run(const TestCase& test, Outcome& outcome) {
   fill_data(test, outcome.data);
   std::memcpy(ram + kDataPhys, outcome.data.data(), kDataBytes);
 
-  engine_.set_state(initial_state(test.state));
+  engine_.set_state(initial_state(test));
   const Exit exit = engine_.run({.instructions = 4096});
   CpuState state;
   engine_.get_state(state);

@@ -16,7 +16,7 @@ class Guest {
 
  private:
   void build_tables();
-  CpuState initial_state(const UserState& user) const;
+  CpuState initial_state(const TestCase& test) const;
 
   Engine& engine_;
   FlatBus& bus_;

@@ -116,6 +116,10 @@ void start_test(ucontext_t& context, const TestCase& test, DataPages& data) {
   gregs[REG_RIP] = static_cast<greg_t>(test.state.rip);
   gregs[REG_EFL] =
       static_cast<greg_t>((static_cast<u64>(gregs[REG_EFL]) & ~kUserFlags) | (test.state.rflags & kUserFlags));
+  const u64 cs = test.mode == CodeSize::Bits64 ? kUserCs64 : kUserCs32;
+  gregs[REG_CSGSFS] = static_cast<greg_t>((static_cast<u64>(gregs[REG_CSGSFS]) & ~u64{0xFFFF}) | cs);
+  // The kernel leaves DS and ES alone; 64-bit code does not care and 32-bit code needs flat ones.
+  __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(static_cast<u32>(kUserData)));
   put_vector_state(test.state, reinterpret_cast<u8*>(context.uc_mcontext.fpregs));
 }
 

@@ -20,6 +20,7 @@ class NativeTest : public testing::Test {
 };
 
 TestCase with_code(TestCase test, std::initializer_list<u8> code) {
+  test.mode = CodeSize::Bits64;
   std::copy(code.begin(), code.end(), test.code.begin());
   test.code_length = static_cast<u8>(code.size());
   test.code_offset = 0x800;

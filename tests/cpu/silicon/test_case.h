@@ -16,7 +16,7 @@ inline constexpr u64 kCodeBytes = 2 * kPageSize;
 inline constexpr u64 kDataBase = 0x40201000;
 inline constexpr u64 kDataBytes = 2 * kPageSize;
 inline constexpr u64 kGsBase = kDataBase + kPageSize;
-inline constexpr u16 kUserCs = 0x33, kUserSs = 0x2B;  // Linux's, so that pushed selectors agree
+inline constexpr u16 kUserCs64 = 0x33, kUserCs32 = 0x23, kUserData = 0x2B;  // Linux's, so that pushed selectors agree
 
 // User-visible state in the units of CpuState.
 struct UserState {
@@ -34,6 +34,7 @@ struct Poke {
 };
 
 struct TestCase {
+  CodeSize mode = CodeSize::Bits64;
   std::array<u8, 16> code{};
   u8 code_length = 0;
   u16 code_offset = 0;  // of the instruction in the code pages

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Walks the files and leaves out what later processors do differently from the one captured.
+#include "tests/cpu/vectors/suite.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+namespace xm::cpu::vectors {
+namespace {
+
+// Opcodes that mean something else on an 8086: aliases, single-byte POP CS, PUSH SP of the new value, FPU escapes w/o
+// one.
+bool differs_on_8086(const std::string& stem) {
+  static const std::set<std::string> different = {"0F", "54", "C0", "C1", "C8", "C9", "D6", "F1", "8F", "C6.1", "C7.1"};
+  const unsigned opcode = static_cast<unsigned>(std::strtoul(stem.substr(0, 2).c_str(), nullptr, 16));
+  if (opcode >= 0x60 && opcode <= 0x6F) return true;
+  if (different.count(stem) != 0 || different.count(stem.substr(0, 2)) != 0) return true;
+  return false;
+}
+
+}  // namespace
+
+SuiteResult run_suite(const SuiteOptions& options, Engine& engine, FlatBus& bus) {
+  SuiteResult result;
+  const auto masks = load_flag_masks(options.folder + "/metadata.json");
+  std::vector<std::string> stems;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(options.folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string suffix = ".MOO.gz";
+    if (name.size() > suffix.size() && name.ends_with(suffix))
+      stems.push_back(name.substr(0, name.size() - suffix.size()));
+  }
+  std::sort(stems.begin(), stems.end());
+  VectorRunner runner(engine, bus);
+  for (const std::string& stem : stems) {
+    if (!options.only.empty() && stem != options.only) continue;
+    const auto mask = masks.find(stem);
+    const u16 flags_mask = mask == masks.end() ? u16{0xFFFF} : mask->second;
+    unsigned count = 0;
+    for (const MooTest& test : load_moo(options.folder + "/" + stem + ".MOO.gz")) {
+      if (count++ >= options.tests_per_file) break;
+      if (options.chip == Chip::I8086 && differs_on_8086(stem)) {
+        ++result.skipped;
+        continue;
+      }
+      ++result.tests;
+      const std::string report = runner.run(test, options.chip, flags_mask);
+      if (report.empty()) continue;
+      ++result.different;
+      if (++result.by_file[stem] <= options.reports_per_file) {
+        result.reports.push_back(stem + " #" + std::to_string(test.index) + " " + test.name + ":" + report);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace xm::cpu::vectors
