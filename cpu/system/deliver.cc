@@ -99,6 +99,7 @@ bool software_interrupt(Vcpu& cpu, u8 vector, Source source, u64 return_rip) {
 }
 
 void deliver_debug_trap(Vcpu& cpu, u64 dr6_bits) {
+  if (cpu.state.activity == Activity::Halted) cpu.state.activity = Activity::Running;
   deliver_exception(cpu, {.vector = Vector::Db, .has_error_code = false, .error_code = 0, .address = dr6_bits});
 }
 

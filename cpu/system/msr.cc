@@ -174,9 +174,10 @@ bool read_bank(Vcpu& cpu, u32 index, u64& value) {
   return true;
 }
 bool write_bank(Vcpu& cpu, u32 index, u64 value) {
-  // Status, address and misc may only be cleared by software [SDM3 15.3.2.2]; control is all ones or zeros.
-  const bool control = (index & 3) == 0;
-  if (!control && value != 0) return refuse(cpu);
+  // Control takes all ones or zeros, status may only be cleared [SDM3 15.3.2.1, 15.3.2.2].
+  const unsigned kind = index & 3;
+  if (kind == 0 && value != 0 && value != ~u64{0}) return refuse(cpu);
+  if (kind == 1 && value != 0) return refuse(cpu);
   cpu.state.msr.mc_banks[index - 0x400] = value;
   return true;
 }

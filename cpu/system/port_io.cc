@@ -17,6 +17,12 @@ u16 port_operand(const Vcpu& cpu, const Insn& insn, unsigned index) {
   return static_cast<u16>(value);
 }
 
+// I/O breakpoints exist with CR4.DE only [SDM3 17.2.4]; they trap behind the instruction.
+void note_io_breakpoints(Vcpu& cpu, u16 port, unsigned size_bytes) {
+  if (!breakpoints_armed(cpu.state) || (cpu.state.cr4 & cr4::kDe) == 0) return;
+  cpu.running.breakpoint_hits |= matching_breakpoints(cpu.state, BreakpointKind::Io, port, size_bytes);
+}
+
 bool event_waits(const Vcpu& cpu) {
   const u32 pins = cpu.signals.load();
   if ((pins & ~Signals::kIntr) != 0) return true;
@@ -56,6 +62,7 @@ bool run_string(Vcpu& cpu, const Insn& insn, unsigned pointer, unsigned size, St
   for (unsigned done = 0;; ++done) {
     if (!check_io_permission(cpu, port, size)) return false;
     if (!step(cpu, insn, port, cpu.state.gpr[pointer] & mask)) return false;
+    note_io_breakpoints(cpu, port, size);
     cpu.set_gpr(pointer, insn.address_size, cpu.state.gpr[pointer] + stride);
     if (!repeats) return true;
     cpu.set_gpr(gpr::kRcx, insn.address_size, cpu.state.gpr[gpr::kRcx] - 1);
@@ -74,6 +81,7 @@ bool port_in(Vcpu& cpu, const Insn& insn) {
   const unsigned size = insn.operands[0].size;
   if (!check_io_permission(cpu, port, size)) return false;
   leave_host_fp(cpu);
+  note_io_breakpoints(cpu, port, size);
   cpu.set_gpr(gpr::kRax, size, cpu.bus.port_read(Port{port}, size));
   return true;
 }
@@ -83,6 +91,7 @@ bool port_out(Vcpu& cpu, const Insn& insn) {
   const unsigned size = insn.operands[1].size;
   if (!check_io_permission(cpu, port, size)) return false;
   leave_host_fp(cpu);
+  note_io_breakpoints(cpu, port, size);
   cpu.bus.port_write(Port{port}, static_cast<u32>(cpu.gpr(gpr::kRax, size)), size);
   return true;
 }

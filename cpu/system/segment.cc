@@ -101,7 +101,8 @@ void drop_inner_segments(Vcpu& cpu) {
 
 u64 next_rip(const Vcpu& cpu, const Insn& insn) {
   const u64 next = cpu.state.rip + insn.length;
-  return cpu.mode.bits64 ? next : static_cast<u32>(next);
+  if (cpu.mode.bits64) return next;
+  return cpu.mode.code_size == CodeSize::Bits16 ? next & 0xFFFF : static_cast<u32>(next);
 }
 
 }  // namespace xm::cpu::system
