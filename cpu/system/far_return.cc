@@ -163,14 +163,14 @@ bool protected_interrupt_return(Vcpu& cpu, unsigned size) {
     if (!check_return_stack(cpu, target)) return false;
   }
   if (!check_target(cpu, target.code, target.rip) || !mark_accessed(cpu, target.selector, target.code)) return false;
+  cpu.set_rflags((cpu.rflags() & ~mask) | (flags & mask));
   if (outer || from64) {
     commit_with_stack(cpu, target);
-  } else {
-    stack.commit();
-    commit_code_segment(cpu, target.selector, target.code, cpu.state.cpl);
-    cpu.state.rip = target.rip;
+    return true;
   }
-  write_flags(cpu, flags, mask);
+  stack.commit();
+  commit_code_segment(cpu, target.selector, target.code, cpu.state.cpl);
+  cpu.state.rip = target.rip;
   return true;
 }
 

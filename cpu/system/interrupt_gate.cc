@@ -60,8 +60,9 @@ bool read_handler_segment(Vcpu& cpu, const Event& event, u16 selector, Descripto
   return true;
 }
 
-bool push_frame(Vcpu& cpu, const Event& event, StackView& stack, unsigned size, bool inner) {
+bool push_frame(Vcpu& cpu, const Event& event, StackView& stack, unsigned size, bool inner, unsigned cpl) {
   const CpuState& state = cpu.state;
+  const WithCpl rights(cpu, cpl);
   if (cpu.mode.vm86) {
     for (const Segment name : {Segment::Gs, Segment::Fs, Segment::Ds, Segment::Es})
       if (!stack.push(segment_of(cpu, name).selector, size)) return false;
@@ -90,7 +91,7 @@ bool enter_inner(Vcpu& cpu, const Event& event, const Descriptor& gate, const De
   u64 target = gate.type() >= descriptor_type::kInterruptGate32 ? gate.gate_offset32() : gate.gate_offset32() & 0xFFFF;
   if (!check_target(cpu, code, target, event.ext())) return false;
   const unsigned size = gate.type() >= descriptor_type::kInterruptGate32 ? 4 : 2;
-  if (!push_frame(cpu, event, stack, size, true)) return false;
+  if (!push_frame(cpu, event, stack, size, true, cpl)) return false;
   Descriptor code_copy = code;
   if (!mark_accessed(cpu, stack_selector, stack_descriptor) || !mark_accessed(cpu, gate.gate_selector(), code_copy))
     return false;
@@ -113,7 +114,7 @@ bool enter_same(Vcpu& cpu, const Event& event, const Descriptor& gate, Descripto
   const bool wide = gate.type() >= descriptor_type::kInterruptGate32;
   u64 target = wide ? gate.gate_offset32() : gate.gate_offset32() & 0xFFFF;
   if (!check_target(cpu, code, target, event.ext())) return false;
-  if (!push_frame(cpu, event, stack, wide ? 4 : 2, false)) return false;
+  if (!push_frame(cpu, event, stack, wide ? 4 : 2, false, cpu.state.cpl)) return false;
   if (!mark_accessed(cpu, gate.gate_selector(), code)) return false;
   stack.commit();
   cpu.set_rflags(handler_flags(cpu, (gate.type() & 1) == 0));

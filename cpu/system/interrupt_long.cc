@@ -35,6 +35,13 @@ bool read_long_handler(Vcpu& cpu, const Event& event, u16 selector, Descriptor& 
   return true;
 }
 
+bool push_long_frame(Vcpu& cpu, const Event& event, StackView& stack, unsigned cpl) {
+  const WithCpl rights(cpu, cpl);
+  return stack.push(segment_of(cpu, Segment::Ss).selector, 8) && stack.push(cpu.state.gpr[gpr::kRsp], 8) &&
+         stack.push(pushed_flags(cpu, event), 8) && stack.push(segment_of(cpu, Segment::Cs).selector, 8) &&
+         stack.push(event.return_rip, 8) && (!event.has_error_code || stack.push(event.error_code, 8));
+}
+
 // A 16-bit interrupt on the virtual-8086 task's own stack, through its own vectors at linear address 0.
 bool redirect_to_vm86(Vcpu& cpu, const Event& event) {
   u32 entry = 0;
@@ -74,13 +81,10 @@ bool deliver_long(Vcpu& cpu, const Event& event) {
   } else if (inner) {
     if (!read_tss_rsp(cpu, cpl, event.ext(), stack_pointer)) return false;
   }
-  StackView stack(cpu, kNullSegment, stack_pointer & ~u64{15}, cpl, event.ext(), true);
   const u64 target = gate.gate_offset64();
   if (!is_canonical(cpu, target)) return cpu.raise(Vector::Gp, event.ext());
-  if (!stack.push(segment_of(cpu, Segment::Ss).selector, 8) || !stack.push(cpu.state.gpr[gpr::kRsp], 8) ||
-      !stack.push(pushed_flags(cpu, event), 8) || !stack.push(segment_of(cpu, Segment::Cs).selector, 8) ||
-      !stack.push(event.return_rip, 8) || (event.has_error_code && !stack.push(event.error_code, 8)))
-    return false;
+  StackView stack(cpu, kNullSegment, stack_pointer & ~u64{15}, cpl, event.ext(), true);
+  if (!push_long_frame(cpu, event, stack, cpl)) return false;
   if (!mark_accessed(cpu, gate.gate_selector(), code)) return false;
 
   u64 flags = cpu.rflags() & ~(flag::kTf | flag::kNt | flag::kRf | flag::kVm);
