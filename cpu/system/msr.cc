@@ -38,6 +38,7 @@ constexpr Present kWithSystem = with<SystemFeature, kFeature>;
 bool refuse(Vcpu& cpu) { return cpu.raise(Vector::Gp, 0); }
 bool ignore(Vcpu&, u32, u64) { return true; }
 bool read_only(Vcpu& cpu, u32, u64) { return refuse(cpu); }
+bool write_only(Vcpu& cpu, u32, u64&) { return refuse(cpu); }
 
 template <u64 kValue>
 bool constant(Vcpu&, u32, u64& value) {
@@ -236,7 +237,7 @@ constexpr Row kRows[] = {
     {0x3A, 0x3A, read_field<&Msrs::feature_control>, write_feature_control},          // FEATURE_CONTROL
     {0x3B, 0x3B, read_field<&Msrs::tsc_adjust>, write_tsc_adjust, kWithSystem<SystemFeature::TscAdjust>},
     {0x48, 0x48, read_field<&Msrs::spec_ctrl>, write_spec_ctrl, kWithSystem<SystemFeature::SpecCtrl>},
-    {0x49, 0x49, constant<0>, write_pred_cmd, kWithSystem<SystemFeature::SpecCtrl>},
+    {0x49, 0x49, write_only, write_pred_cmd, kWithSystem<SystemFeature::SpecCtrl>},
     {0x79, 0x79, constant<0>, ignore},                                            // BIOS_UPDT_TRIG
     {0x8B, 0x8B, read_microcode, ignore},                                         // BIOS_SIGN_ID
     {0xCD, 0xCD, constant<0>, read_only},                                         // FSB_FREQ
