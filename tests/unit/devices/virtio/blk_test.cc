@@ -35,6 +35,7 @@ struct VirtioBlkTest : ::testing::Test, testing::VirtioBench {
     take_used(0);
     return guest.load<u8>(GuestPhys{kStatus});
   }
+  void TearDown() override { function.reset(); }  // before the drive
   testing::ManualExecutor executor;
   std::shared_ptr<testing::MemoryDisk> disk = std::make_shared<testing::MemoryDisk>(executor, 1 << 20);
   Drive drive{disk, {.serial = "SERIAL-1", .model = ""}};

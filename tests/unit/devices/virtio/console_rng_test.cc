@@ -40,6 +40,7 @@ struct VirtioConsoleTest : ::testing::Test, testing::VirtioBench {
     const std::string text = "hello, console";
     guest.write(GuestPhys{0x200000}, {reinterpret_cast<const u8*>(text.data()), text.size()});
   }
+  void TearDown() override { function.reset(); }  // before the back end
   FakeChar chars;
 };
 

@@ -55,6 +55,7 @@ struct VirtioNetTest : ::testing::Test, testing::VirtioBench {
     take_used(2);
     return guest.load<u8>(GuestPhys{0x211000});
   }
+  void TearDown() override { function.reset(); }  // before the back end
   FakeNet net;
 };
 
