@@ -5,6 +5,7 @@
 //    where the machine says. The machine has already filled in the header's fields.
 //  - Multiboot and PVH: a flat image at KernelAddress, entered at KernelEntry in protected mode. The file
 //    "opt/xiaoma/boot-protocol" names which ("multiboot" or "pvh"); docs/firmware.md has the details.
+// With a kernel-loading option ROM in fw_cfg that ROM gets the work, unless the file "opt/xiaoma/direct-kernel" exists.
 #include "boot/boot.h"
 #include "lib/fw_cfg.h"
 
@@ -108,6 +109,8 @@ void write_start_info(const Placed& command_line, const Placed& initrd) {
 
 bool has_direct_kernel() {
   if (!g_boot_info.fw_cfg_features || fw_cfg_read32(FwCfgKey::KernelSize) == 0) return false;
+  FwCfgFile asked_for;
+  if (fw_cfg_find("opt/xiaoma/direct-kernel", &asked_for)) return true;
   bool rom_does_it = false;
   fw_cfg_each_file(
       [](void* context, const char* name, const FwCfgFile&) {
