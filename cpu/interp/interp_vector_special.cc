@@ -32,6 +32,7 @@ bool emms(Vcpu& cpu, const Insn&) {
   if (!check_mmx(cpu)) return false;
   leave_host_fp(cpu);
   cpu.state.x87.tag_valid = 0;
+  cpu.state.x87.status &= static_cast<u16>(~0x3800);  // TOP becomes 0, as after any MMX instruction
   return true;
 }
 

@@ -135,12 +135,27 @@ const Op* load_form(Vcpu& cpu, const Op* op) {
   return next(cpu, op);
 }
 
+// With unmasked exceptions whether anything is stored is known after the instruction only; without a store the place
+// may be anywhere.
+template <unsigned kOpcode, unsigned kReg, class T>
+[[gnu::noinline]] const Op* unmasked_store(Vcpu& cpu, const Op* op, u64 offset) {
+  const X87State before = cpu.state.x87;
+  T value{};
+  if (!run_x87(cpu, op, x87_kernel<kOpcode, kReg << 3 | 7>, &value)) return next(cpu, op);
+  if (cpu.write(op->insn->segment, offset, value)) return next(cpu, op);
+  cpu.state.x87 = before;
+  return fault(cpu, op);
+}
+
 // The place must be writable before the stack is popped.
 template <unsigned kOpcode, unsigned kReg, class T>
 const Op* store_form(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
   if (!x87_direct(cpu) && !check_x87(cpu)) return fault(cpu, op);
   const u64 offset = memory_offset(cpu, insn);
+  if (!(cpu.host_fp.loaded & HostFp::kX87) && (cpu.state.x87.control & kX87Masks) != kX87Masks) [[unlikely]] {
+    return unmasked_store<kOpcode, kReg, T>(cpu, op, offset);
+  }
   if (!cpu.probe_write(insn.segment, offset, sizeof(T))) return fault(cpu, op);
   T value{};
   if (!run_x87(cpu, op, x87_kernel<kOpcode, kReg << 3 | 7>, &value)) return next(cpu, op);

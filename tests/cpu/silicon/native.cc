@@ -124,8 +124,9 @@ void start_test(ucontext_t& context, const TestCase& test, DataPages& data) {
 }
 
 void on_signal(int, siginfo_t*, void* raw_context) {
-  // A test may have set AC, which the kernel leaves set for handlers: no unaligned access before this.
-  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~flag::kAc);
+  // A test may have set AC, which the kernel leaves set for handlers: no unaligned access before this. Its ID and NT
+  // would stay set in the tests to come, because the return from the handler does not load them.
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(flag::kAc | flag::kId | flag::kNt));
   auto& context = *static_cast<ucontext_t*>(raw_context);
   Batch& batch = *g_batch;
   if (batch.running) store_outcome(context, batch.slots[batch.next++]);
