@@ -35,10 +35,24 @@ Placed load(const Placement& what) {
   return placed;
 }
 
+// The machine chose the initrd's place without knowing what POST reserved below the end of RAM: move it down if it must
+// be, and tell the kernel in its header.
+void load_initrd(const Placed& setup) {
+  const u32 size = fw_cfg_read32(FwCfgKey::InitrdSize);
+  if (!size) return;
+  u32 address = fw_cfg_read32(FwCfgKey::InitrdAddress);
+  if (address + size > g_boot_info.high_free) {
+    address = (g_boot_info.high_free - size) & ~0xFFFu;
+    constexpr u32 kRamdiskImage = 0x218;
+    write_physical<u32>(setup.address + kRamdiskImage, address);
+  }
+  fw_cfg_read_physical(static_cast<u16>(FwCfgKey::InitrdData), address, size);
+}
+
 [[noreturn]] void boot_linux() {
   load(kKernel);
-  load(kInitrd);
   const Placed setup = load(kSetup), command_line = load(kCommandLine);
+  load_initrd(setup);
   FarCall jump;
   const u16 segment = static_cast<u16>(setup.address >> 4);
   jump.ds = jump.es = segment;
