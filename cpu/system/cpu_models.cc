@@ -62,6 +62,7 @@ struct ModelRow {
   unsigned generation;
   unsigned family, model, stepping;
   std::string_view brand;
+  Vendor vendor = Vendor::Intel;
 };
 
 constexpr std::string_view kOwnBrand = "Xiaoma Virtual CPU";
@@ -87,6 +88,10 @@ constexpr ModelRow kModels[] = {
     {"Haswell-noTSX", 8, 6, 60, 1, "Intel Core Processor (Haswell class)"},
     {"Broadwell", 9, 6, 61, 2, "Intel Core Processor (Broadwell class)"},
     {"Broadwell-noTSX", 9, 6, 61, 2, "Intel Core Processor (Broadwell class)"},
+    {"Opteron_G1", 3, 15, 6, 1, "AMD Opteron 240 (Gen 1 class)", Vendor::Amd},
+    {"Opteron_G2", 3, 15, 6, 1, "AMD Opteron 22xx (Gen 2 class)", Vendor::Amd},
+    {"Opteron_G3", 3, 16, 2, 3, "AMD Opteron 23xx (Gen 3 class)", Vendor::Amd},
+    {"EPYC", 10, 23, 1, 2, "AMD EPYC Processor", Vendor::Amd},
     {"Skylake-Client", 10, 6, 94, 3, "Intel Core Processor (Skylake class)"},
 };
 
@@ -142,6 +147,7 @@ class CpuModelBuilder {
     model_.name_ = row.name;
     model_.brand_ = row.brand;
     model_.signature_ = signature_of(row);
+    model_.vendor_ = row.vendor;
     model_.features_ = {};
     model_.system_features_ = {};
     model_.features_[0] = true;  // Base
@@ -149,6 +155,12 @@ class CpuModelBuilder {
       for (const F feature : kGenerations[i].features) set(feature, true);
       for (const S feature : kGenerations[i].system) set(feature, true);
     }
+  }
+
+  bool set_vendor(std::string_view name) {
+    if (name != "GenuineIntel" && name != "AuthenticAMD") return false;
+    model_.vendor_ = name == "GenuineIntel" ? Vendor::Intel : Vendor::Amd;
+    return true;
   }
 
   void set_topology(Topology topology) { model_.topology_ = topology; }
@@ -168,8 +180,11 @@ class CpuModelBuilder {
     return false;
   }
 
-  // A feature goes with the one it stands on.
+  // A feature goes with the one it stands on, and with the vendor that does not have it.
   void drop_orphans() {
+    if (model_.vendor() == Vendor::Amd)
+      for (const S feature : {S::ArchCapabilities, S::SpecCtrl, S::Stibp, S::Ssbd, S::MdClear, S::TscDeadline, S::Ss})
+        set(feature, false);
     struct Need {
       F feature, base;
     };
@@ -221,6 +236,7 @@ Result<CpuModel> CpuModel::parse(std::string_view specification, Topology topolo
     if (equals != std::string_view::npos) {
       const std::string_view word = item.substr(equals + 1);
       if (feature == "check" || feature == "enforce" || feature == "migratable" || feature == "pmu") continue;
+      if (feature == "vendor" && builder.set_vendor(word)) continue;
       if (word != "on" && word != "off") return Error{"bad value: -cpu " + std::string(item) + "; say on or off"};
       value = word == "on";
     }

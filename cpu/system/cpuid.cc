@@ -18,6 +18,7 @@ constexpr u32 kHighestExtended = 0x80000008;
 constexpr u32 kHypervisorBase = 0x40000000;
 constexpr u32 kHypervisorTiming = 0x40000010;
 constexpr u32 kLogicalAddressBits = 48;
+constexpr u32 kAmdCommonFeatures = 0x0183F3FF;  // leaf 1 EDX bits that AMD repeats in leaf 80000001h
 
 constexpr FeatureBit kSystemBits[] = {
 #define SYSTEM_FEATURE(name, leaf, subleaf, reg, bit) {leaf, subleaf, CpuidRegister::reg, bit},
@@ -58,7 +59,14 @@ u32 CpuModel::word(u32 leaf, u32 subleaf, CpuidRegister reg) const {
   return value;
 }
 
+CpuidResult CpuModel::vendor_leaf(u32 highest) const {
+  if (vendor_ == Vendor::Amd)
+    return {.eax = highest, .ebx = characters("Auth"), .ecx = characters("cAMD"), .edx = characters("enti")};
+  return {.eax = highest, .ebx = characters("Genu"), .ecx = characters("ntel"), .edx = characters("ineI")};
+}
+
 u32 CpuModel::highest_basic_leaf() const {
+  if (vendor_ == Vendor::Amd) return has(Feature::Xsave) ? 0xD : 1;
   if (has(Feature::Fsgsbase) || has(Feature::Xsave)) return 0x16;
   if (has(SystemFeature::X2apic)) return 0xB;
   if (has(Feature::Sse3)) return 6;
@@ -149,8 +157,10 @@ CpuidResult CpuModel::basic_leaf(u32 leaf, u32 subleaf, const CpuidContext& cont
       return {
           .eax = highest_basic_leaf(), .ebx = characters("Genu"), .ecx = characters("ntel"), .edx = characters("ineI")};
     case 1: return version_leaf(context);
-    case 2: return {.eax = 0x00FEFF01, .ebx = 0x000000F0, .ecx = 0, .edx = 0};  // leaf 4 tells of the caches
-    case 4: return cache_leaf(subleaf);
+    case 2:
+      if (vendor_ == Vendor::Amd) return {};
+      return {.eax = 0x00FEFF01, .ebx = 0x000000F0, .ecx = 0, .edx = 0};  // leaf 4 tells of the caches
+    case 4: return vendor_ == Vendor::Amd ? CpuidResult{} : cache_leaf(subleaf);
     case 5: return has(Feature::Monitor) ? CpuidResult{.eax = 64, .ebx = 64, .ecx = 3, .edx = 0} : CpuidResult{};
     case 6: return {.eax = word(6, 0, CpuidRegister::Eax), .ebx = 0, .ecx = 0, .edx = 0};
     case 7:
@@ -170,34 +180,52 @@ CpuidResult CpuModel::basic_leaf(u32 leaf, u32 subleaf, const CpuidContext& cont
   }
 }
 
-CpuidResult CpuModel::extended_leaf(u32 leaf) const {
+CpuidResult CpuModel::brand_leaf(u32 leaf) const {
+  char text[48] = {};
+  std::memcpy(text, brand_.data(), std::min(brand_.size(), sizeof text - 1));
+  const char* part = text + (leaf - 0x80000002) * 16;
+  return {
+      .eax = characters(part), .ebx = characters(part + 4), .ecx = characters(part + 8), .edx = characters(part + 12)};
+}
+
+CpuidResult CpuModel::extended_leaf(u32 leaf, const CpuidContext& context) const {
+  const bool amd = vendor_ == Vendor::Amd;
   switch (leaf) {
-    case 0x80000000: return {.eax = kHighestExtended, .ebx = 0, .ecx = 0, .edx = 0};
-    case 0x80000001:
-      return {.eax = 0, .ebx = 0, .ecx = word(leaf, 0, CpuidRegister::Ecx), .edx = word(leaf, 0, CpuidRegister::Edx)};
+    case 0x80000000: {
+      if (amd) return vendor_leaf(kHighestExtended);
+      return {.eax = kHighestExtended, .ebx = 0, .ecx = 0, .edx = 0};
+    }
+    case 0x80000001: {
+      CpuidResult result{
+          .eax = 0, .ebx = 0, .ecx = word(leaf, 0, CpuidRegister::Ecx), .edx = word(leaf, 0, CpuidRegister::Edx)};
+      if (!amd) return result;
+      result.eax = signature_;
+      result.edx |= version_leaf(context).edx & kAmdCommonFeatures;
+      if (topology_.cores * topology_.threads > 1) result.ecx |= 2;  // CmpLegacy
+      return result;
+    }
     case 0x80000002:
     case 0x80000003:
-    case 0x80000004: {
-      char text[48] = {};
-      std::memcpy(text, brand_.data(), std::min(brand_.size(), sizeof text - 1));
-      const char* part = text + (leaf - 0x80000002) * 16;
-      return {.eax = characters(part),
-              .ebx = characters(part + 4),
-              .ecx = characters(part + 8),
-              .edx = characters(part + 12)};
-    }
-    case 0x80000006: return {.eax = 0, .ebx = 0, .ecx = 2048u << 16 | 8u << 12 | 64, .edx = 0};
+    case 0x80000004: return brand_leaf(leaf);
+    case 0x80000005:  // 32 KiB L1, 8 ways, 64-byte lines, and TLBs
+      return amd ? CpuidResult{.eax = 0xFF40FF40, .ebx = 0xFF40FF40, .ecx = 0x20080140, .edx = 0x20080140}
+                 : CpuidResult{};
+    case 0x80000006: return {.eax = 0, .ebx = 0, .ecx = 2048u << 16 | 8u << 12 | (amd ? 1u << 8 : 0) | 64, .edx = 0};
     case 0x80000007: return {.eax = 0, .ebx = 0, .ecx = 0, .edx = word(leaf, 0, CpuidRegister::Edx)};
     case 0x80000008: {
       const u32 linear = has(Feature::Lm) ? kLogicalAddressBits : 32;
-      return {.eax = physical_address_bits() | linear << 8, .ebx = 0, .ecx = 0, .edx = 0};
+      const u32 logical = topology_.cores * topology_.threads;
+      return {.eax = physical_address_bits() | linear << 8,
+              .ebx = 0,
+              .ecx = amd ? (logical - 1) | bits_for(logical) << 12 : 0,
+              .edx = 0};
     }
     default: return {};
   }
 }
 
 CpuidResult CpuModel::cpuid(u32 leaf, u32 subleaf, const CpuidContext& context) const {
-  if (leaf >= 0x80000000 && leaf <= kHighestExtended) return extended_leaf(leaf);
+  if (leaf >= 0x80000000 && leaf <= kHighestExtended) return extended_leaf(leaf, context);
   if (has(SystemFeature::Hypervisor) && leaf >= kHypervisorBase && leaf <= kHypervisorTiming) {
     if (leaf == kHypervisorBase)
       return {

@@ -3,7 +3,7 @@
 // from them. Chosen by `-cpu MODEL[,+feature][,-feature][,feature=on|off]`. CPUID says only what the engines implement.
 // [SDM2 CPUID]
 //
-// Every model reports GenuineIntel, since the engines follow Intel's rules where the vendors differ.
+// Models of AMD's differ where guests look: vendor, leaves, SYSCALL and SYSENTER. Otherwise the engines follow Intel.
 #pragma once
 
 #include <array>
@@ -26,6 +26,8 @@ enum class SystemFeature : u8 {
 
 // Timer clock of the local APIC, which leaf 15h reports as the crystal that the TSC is derived from.
 inline constexpr u64 kApicTimerHz = 1'000'000'000;
+
+enum class Vendor : u8 { Intel, Amd };
 
 struct Topology {
   unsigned sockets = 1;
@@ -59,6 +61,7 @@ class CpuModel {
   bool has(Feature feature) const { return features_[static_cast<unsigned>(feature)]; }
   bool has(SystemFeature feature) const { return system_features_[static_cast<unsigned>(feature)]; }
   u32 signature() const { return signature_; }
+  Vendor vendor() const { return vendor_; }
   const std::string& name() const { return name_; }
   unsigned physical_address_bits() const;
   u64 arch_capabilities() const;
@@ -69,7 +72,9 @@ class CpuModel {
   friend class CpuModelBuilder;
   u32 word(u32 leaf, u32 subleaf, CpuidRegister reg) const;  // feature bits of one register
   CpuidResult basic_leaf(u32 leaf, u32 subleaf, const CpuidContext& context) const;
-  CpuidResult extended_leaf(u32 leaf) const;
+  CpuidResult extended_leaf(u32 leaf, const CpuidContext& context) const;
+  CpuidResult vendor_leaf(u32 highest) const;
+  CpuidResult brand_leaf(u32 leaf) const;
   CpuidResult version_leaf(const CpuidContext& context) const;
   CpuidResult cache_leaf(u32 subleaf) const;
   CpuidResult topology_leaf(u32 subleaf, const CpuidContext& context) const;
@@ -80,6 +85,7 @@ class CpuModel {
   std::string name_;
   std::string brand_;
   u32 signature_ = 0;
+  Vendor vendor_ = Vendor::Intel;
   Topology topology_;
   std::array<bool, kFeatureCount> features_{};
   std::array<bool, static_cast<unsigned>(SystemFeature::Count)> system_features_{};

@@ -35,7 +35,8 @@ bool makes_double_fault(FaultClass first, FaultClass second) {
 void record(Vcpu& cpu, const Fault& fault) {
   if (fault.vector == Vector::Pf) cpu.state.cr2 = fault.address;
   if (fault.vector == Vector::Db) {
-    cpu.state.dr[6] |= fault.address;
+    // B0-B3 say what matched this time; the others gather until software clears them [SDM3 17.2.3].
+    cpu.state.dr[6] = (cpu.state.dr[6] & ~u64{0xF}) | fault.address;
     cpu.state.dr[7] &= ~bit(13);  // GD, so that the handler can use the debug registers [SDM3 17.2.4]
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/system/fast_syscall.h"
 
+#include "cpu/system/cpuid.h"
 #include "cpu/system/privilege.h"
 #include "cpu/system/segment.h"
 
@@ -13,6 +14,7 @@ constexpr u32 kCode64 = 0xA09B;
 constexpr u32 kCode32 = 0xC09B;
 constexpr u32 kStack = 0xC093;
 constexpr u32 kDpl3 = 3 << 5;
+constexpr u64 kSysretFlags = 0x3C7FD7;  // RF, VM and reserved bits are not loaded
 
 void set_flat(Vcpu& cpu, Segment name, u16 selector, u32 attributes) {
   segment_of(cpu, name) = {.base = 0, .limit = 0xFFFFFFFF, .attributes = attributes, .selector = selector};
@@ -24,45 +26,61 @@ void enter_kernel(Vcpu& cpu, u16 code_selector, bool bits64) {
   cpu.state.cpl = 0;
 }
 
+// Intel has SYSCALL and SYSRET in 64-bit mode only, AMD in every protected mode [SDM2 SYSCALL, APM3 SYSCALL].
+bool check_syscall(Vcpu& cpu) {
+  const bool amd = cpu.model.vendor() == Vendor::Amd;
+  const bool mode = cpu.mode.bits64 || (amd && cpu.mode.protected_mode);
+  return (mode && (cpu.state.msr.efer & efer::kSce) != 0) || cpu.raise(Vector::Ud);
+}
+
+// AMD has no SYSENTER in long mode [APM3 SYSENTER].
+bool check_sysenter(Vcpu& cpu) {
+  return !cpu.mode.long_mode || cpu.model.vendor() == Vendor::Intel || cpu.raise(Vector::Ud);
+}
+
 }  // namespace
 
 bool system_call(Vcpu& cpu, const Insn& insn) {
   CpuState& state = cpu.state;
-  if ((state.msr.efer & efer::kSce) == 0 || !cpu.mode.bits64) return cpu.raise(Vector::Ud);
+  if (!check_syscall(cpu)) return false;
   const u64 flags = cpu.rflags();
-  state.gpr[gpr::kRcx] = next_rip(cpu, insn);
-  state.gpr[11] = flags & ~flag::kRf;
-  cpu.set_rflags(flags & ~(state.msr.sfmask | flag::kRf));
-  const u16 selector = static_cast<u16>(state.msr.star >> 32);
-  enter_kernel(cpu, selector, true);
-  state.rip = state.msr.lstar;
+  const u64 successor = next_rip(cpu, insn);
+  const u64 target = cpu.mode.bits64      ? state.msr.lstar
+                     : cpu.mode.long_mode ? state.msr.cstar
+                                          : static_cast<u32>(state.msr.star);
+  state.gpr[gpr::kRcx] = successor;
+  if (cpu.mode.long_mode) {
+    state.gpr[11] = flags & ~flag::kRf;
+    cpu.set_rflags(flags & ~(state.msr.sfmask | flag::kRf));
+  } else {
+    cpu.set_rflags(flags & ~(flag::kVm | flag::kIf | flag::kRf));
+  }
+  enter_kernel(cpu, static_cast<u16>(state.msr.star >> 32), cpu.mode.long_mode);
+  state.rip = target;
   cpu.update_mode();
   return true;
 }
 
 bool system_return(Vcpu& cpu, const Insn& insn) {
   CpuState& state = cpu.state;
-  if ((state.msr.efer & efer::kSce) == 0 || !cpu.mode.bits64) return cpu.raise(Vector::Ud);
-  if (!require_cpl0(cpu)) return false;
+  if (!check_syscall(cpu) || !require_cpl0(cpu)) return false;
   const u16 base = static_cast<u16>(state.msr.star >> 48);
   const u64 target = state.gpr[gpr::kRcx];
-  if (insn.operand_size == 8) {
-    if (!is_canonical(cpu, target)) return cpu.raise(Vector::Gp, 0);
-    set_flat(cpu, Segment::Cs, static_cast<u16>((base + 16) | 3), kCode64 | kDpl3);
-    state.rip = target;
-  } else {
-    set_flat(cpu, Segment::Cs, static_cast<u16>(base | 3), kCode32 | kDpl3);
-    state.rip = static_cast<u32>(target);
-  }
+  const bool wide = insn.operand_size == 8;
+  if (wide && !is_canonical(cpu, target)) return cpu.raise(Vector::Gp, 0);
+  set_flat(cpu, Segment::Cs, static_cast<u16>((wide ? base + 16 : base) | 3), (wide ? kCode64 : kCode32) | kDpl3);
   set_flat(cpu, Segment::Ss, static_cast<u16>((base + 8) | 3), kStack | kDpl3);
+  state.rip = wide ? target : static_cast<u32>(target);
   state.cpl = 3;
-  cpu.set_rflags((state.gpr[11] & 0x3C7FD7) | 2);
+  const u64 flags = cpu.mode.long_mode ? state.gpr[11] & kSysretFlags : cpu.rflags() | flag::kIf;
+  cpu.set_rflags(flags | 2);
   cpu.update_mode();
   return true;
 }
 
 bool system_enter(Vcpu& cpu, const Insn&) {
   CpuState& state = cpu.state;
+  if (!check_sysenter(cpu)) return false;
   if ((state.cr0 & cr0::kPe) == 0 || is_null(static_cast<u16>(state.msr.sysenter_cs))) return cpu.raise(Vector::Gp, 0);
   const bool long_mode = cpu.mode.long_mode;
   cpu.set_rflags(cpu.rflags() & ~(flag::kVm | flag::kIf | flag::kRf));
@@ -75,6 +93,7 @@ bool system_enter(Vcpu& cpu, const Insn&) {
 
 bool system_exit(Vcpu& cpu, const Insn& insn) {
   CpuState& state = cpu.state;
+  if (!check_sysenter(cpu)) return false;
   const u16 base = static_cast<u16>(state.msr.sysenter_cs);
   if (!cpu.mode.protected_mode || is_null(base)) return cpu.raise(Vector::Gp, 0);
   if (!require_cpl0(cpu)) return false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The vCPU's input pins between two instructions. [SDM3 6.9, 8.4, 9.1, 10.6.1]
 //
-// GAP: system management mode: an SMI is counted (MSR 34h) and dropped, so RSM is #UD as outside SMM; the firmware is told
-// that SMM needs no set-up.
+// GAP: system management mode: an SMI is counted (MSR 34h) and dropped, so RSM is #UD as outside SMM; the firmware is
+// told that SMM needs no set-up.
 #include "cpu/system/cpuid.h"
 #include "cpu/system/deliver.h"
 #include "cpu/system/segment.h"
