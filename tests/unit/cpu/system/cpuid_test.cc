@@ -79,6 +79,17 @@ TEST(Cpuid, SignatureHasExtendedModel) {
   EXPECT_EQ(model_of("Haswell").cpuid(1, 0, {}).eax, 0x306C4u);
 }
 
+TEST(Cpuid, VendorChangesLeaves) {
+  const CpuModel intel;
+  const CpuModel amd = model_of("EPYC");
+  EXPECT_EQ(intel.cpuid(0, 0, {}).ebx, 0x756E6547u);  // "Genu"
+  EXPECT_EQ(amd.cpuid(0, 0, {}).ebx, 0x68747541u);    // "Auth"
+  EXPECT_EQ(amd.cpuid(0x80000000, 0, {}).edx, 0x69746E65u);
+  EXPECT_TRUE(has_bit(amd.cpuid(0x80000001, 0, {}).edx, 0)) << "AMD repeats the FPU bit";
+  EXPECT_EQ(amd.signature(), 0x800F12u);
+  EXPECT_FALSE(CpuModel::parse("max,vendor=CyrixInstead").ok());
+}
+
 TEST(Cpuid, XsaveSizeFollowsXcr0) {
   const CpuModel model;
   EXPECT_EQ(model.cpuid(0xD, 0, {.xcr0 = 3}).ebx, 576u);

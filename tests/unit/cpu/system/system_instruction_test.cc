@@ -366,6 +366,37 @@ TEST_F(FastCall, SwapgsAndFsgsbase) {
   EXPECT_EQ(reg(gpr::kRax), 2u);
 }
 
+class AmdCall : public SystemBench {
+ protected:
+  AmdCall() : SystemBench("max,vendor=AuthenticAMD") {}
+};
+
+TEST_F(FastCall, IntelHasNoSyscallInCompatibilityMode) {
+  start_long(3);
+  segment(Segment::Cs) = {.base = 0, .limit = 0xFFFFFFFF, .attributes = 0xC0FB, .selector = kUserCode32 | 3};
+  cpu_.update_mode();
+  EXPECT_FALSE(execute({0x0F, 0x05}));
+  EXPECT_EQ(cpu_.fault.vector, Vector::Ud);
+}
+
+TEST_F(AmdCall, SyscallFromCompatibilityModeGoesToCstar) {
+  start_long(3);
+  segment(Segment::Cs) = {.base = 0, .limit = 0xFFFFFFFF, .attributes = 0xC0FB, .selector = kUserCode32 | 3};
+  cpu_.update_mode();
+  cpu_.state.msr.star = u64{kCode64} << 32;
+  cpu_.state.msr.cstar = 0xFFFF800000002000;
+  ASSERT_TRUE(execute({0x0F, 0x05}));
+  EXPECT_EQ(cpu_.state.rip, 0xFFFF800000002000);
+  EXPECT_TRUE(cpu_.mode.bits64);
+}
+
+TEST_F(AmdCall, NoSysenterInLongMode) {
+  start_long(3);
+  cpu_.state.msr.sysenter_cs = kCode64;
+  EXPECT_FALSE(execute({0x0F, 0x34}));
+  EXPECT_EQ(cpu_.fault.vector, Vector::Ud);
+}
+
 class Ports : public SystemBench {};
 
 TEST_F(Ports, BitmapOfTheTssDecidesBelowIopl) {
