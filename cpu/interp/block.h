@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Block: up to kMaxInstructions decoded instructions within one page, entered at the top, left at the bottom, by a fault
+// or by an exit. Its Ops lie directly behind it; behind the last Op lies a Links with the ways out that are known.
+//
+// A block may be entered when its stamp equals Running::stamp: that says its code is mapped where it was decoded, in
+// this code epoch and this mode (BlockCache::find renews stamps). A dropped block has stamp 0 and Ops that leave.
+#pragma once
+
+#include "cpu/interp/op.h"
+
+namespace xm::cpu::interp {
+
+inline constexpr unsigned kMaxInstructions = 64;
+
+struct Block {
+  u64 stamp = 0;
+  u64 rip = 0;      // of the first instruction, within CS
+  u64 cs_base = 0;
+  u64 physical = 0;        // of the first byte
+  u64 second_physical = 0;  // of the next page, if the (only) instruction crosses into it
+  u32 mode_key = 0;
+  u16 size_bytes = 0;
+  u8 count = 0;     // instructions
+  u8 op_count = 0;  // Ops without the Links
+  Block* next_in_hash = nullptr;
+
+  Op* ops() { return reinterpret_cast<Op*>(this + 1); }
+  const Op* ops() const { return reinterpret_cast<const Op*>(this + 1); }
+  bool crosses_page() const { return second_physical != 0; }
+};
+static_assert(sizeof(Block) == 64);
+
+// A direct way out of a block. target is never null: kNoBlock until it is known.
+struct Link {
+  u64 rip;
+  Block* target;
+};
+struct Links {
+  Link taken, next;
+};
+static_assert(sizeof(Links) == sizeof(Op));
+
+inline Links& links_of(const Op* op) { return *reinterpret_cast<Links*>(const_cast<Op*>(op + 1)); }
+
+inline constexpr unsigned kJumpCacheSlots = 8192;
+inline unsigned jump_cache_slot(u64 rip) {
+  return static_cast<unsigned>(rip ^ (rip >> 13)) & (kJumpCacheSlots - 1);
+}
+
+// The block at cpu.block_rip, if it has been decoded (else nullptr); remembers it in the jump cache.
+Block* find_block(Vcpu& cpu);
+
+// First op of `block`, if the engine's loop need not look at anything before; else nullptr with state.rip set.
+[[gnu::always_inline]] inline const Op* enter(Vcpu& cpu, const Block* block) {
+  cpu.running.countdown -= block->count;
+  if (__builtin_expect((cpu.running.countdown < 0) | ((cpu.signals.load() & cpu.running.attention) != 0), 0)) {
+    cpu.running.countdown += block->count;
+    cpu.state.rip = cpu.block_rip;
+    return nullptr;
+  }
+#if XM_TAIL_DISPATCH
+  return block->ops()->handler(cpu, block->ops());
+#else
+  return block->ops();
+#endif
+}
+
+const Op* follow_slow(Vcpu& cpu, Link& link);
+const Op* jump_slow(Vcpu& cpu);
+
+// Leaves through a direct link; the running instruction has retired.
+[[gnu::always_inline]] inline const Op* follow(Vcpu& cpu, Link& link) {
+  cpu.block_rip = link.rip;
+  if (__builtin_expect(link.target->stamp == cpu.running.stamp, 1)) return enter(cpu, link.target);
+  return follow_slow(cpu, link);
+}
+
+// Leaves to a computed address.
+[[gnu::always_inline]] inline const Op* jump_to(Vcpu& cpu, u64 rip) {
+  cpu.block_rip = rip;
+  const Block* block = cpu.running.jump_cache[jump_cache_slot(rip)];
+  const bool hit = block->rip == rip && block->stamp == cpu.running.stamp &&
+                   block->cs_base == cpu.state.segment[static_cast<unsigned>(Segment::Cs)].base;
+  if (__builtin_expect(hit, 1)) return enter(cpu, block);
+  return jump_slow(cpu);
+}
+
+}  // namespace xm::cpu::interp

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cpu/interp/block_cache.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "emu/base/check.h"
+
+namespace xm::cpu::interp {
+
+namespace {
+
+constexpr size_t kBlockBytes = sizeof(Block) + (kMaxInstructions + 2) * sizeof(Op);
+
+// Reserved address space that costs memory only where it is used.
+void* map_lazily(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  return memory;
+}
+
+// What stands in a dropped block: leaves before the instruction.
+const Op* leave(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  cpu.running.countdown += op->remaining;
+  return nullptr;
+}
+
+bool same_range(u64 first, u64 size, u64 other_first, u64 other_size) {
+  return first < other_first + other_size && other_first < first + size;
+}
+
+}  // namespace
+
+BlockCache::BlockCache(Vcpu& cpu)
+    : cpu_(cpu),
+      arena_(static_cast<u8*>(map_lazily(kArenaBytes))),
+      insns_(static_cast<Insn*>(map_lazily(kInsnCapacity * sizeof(Insn)))),
+      hash_(std::make_unique<std::array<Block*, kHashBuckets>>()),
+      jump_cache_(std::make_unique<std::array<Block*, kJumpCacheSlots>>()) {
+  jump_cache_->fill(no_block());
+  cpu_.running.blocks = this;
+  cpu_.running.jump_cache = jump_cache_->data();
+  cpu_.code_watch = this;
+}
+
+BlockCache::~BlockCache() {
+  munmap(arena_, kArenaBytes);
+  munmap(insns_, kInsnCapacity * sizeof(Insn));
+  cpu_.code_watch = nullptr;
+}
+
+Block* BlockCache::no_block() {
+  static constinit Block none;  // stamp 0 is never current
+  return &none;
+}
+
+Block* BlockCache::allocate() { return new (arena_ + used_) Block; }
+
+void BlockCache::commit(Block* block) {
+  used_ += sizeof(Block) + (block->op_count + 1u) * sizeof(Op);
+  used_ = (used_ + 63) & ~size_t{63};
+  ++built_;
+}
+
+Insn* BlockCache::keep(const Insn& insn) { return new (insns_ + insns_used_++) Insn(insn); }
+
+void BlockCache::reserve() {
+  if (used_ + kBlockBytes + 64 > kArenaBytes || insns_used_ + kMaxInstructions > kInsnCapacity) drop_all();
+}
+
+void BlockCache::drop_all() {
+  if (alone_) {
+    for (auto& [page, code] : pages_) {
+      if (code.marks != nullptr) code.marks->fetch_and(static_cast<u8>(~kMarkHasCode));
+    }
+  }
+  pages_.clear();
+  hash_->fill(nullptr);
+  jump_cache_->fill(no_block());
+  used_ = 0;
+  insns_used_ = 0;
+}
+
+// Is the block's code still mapped where it was? Then it gets the current stamp.
+bool BlockCache::renew(Block* block) {
+  const u64 linear = block->rip + block->cs_base;
+  u64 physical = 0;
+  if (!cpu_.translate(linear, mmu::Access::Execute, As::Current, physical) || physical != block->physical) return false;
+  if (block->crosses_page()) {
+    const u64 second = (linear | kPageMask) + 1;
+    if (!cpu_.translate(second, mmu::Access::Execute, As::Current, physical) || physical != block->second_physical)
+      return false;
+  }
+  block->stamp = cpu_.running.stamp;
+  return true;
+}
+
+Block* BlockCache::find() {
+  const u64 rip = cpu_.block_rip;
+  const u64 cs_base = cpu_.state.segment[static_cast<unsigned>(Segment::Cs)].base;
+  const u32 key = static_cast<u32>(cpu_.running.stamp);
+  Block*& cached = (*jump_cache_)[jump_cache_slot(rip)];
+  if (cached->rip == rip && cached->stamp != 0 && cached->mode_key == key && cached->cs_base == cs_base) {
+    if (cached->stamp == cpu_.running.stamp || renew(cached)) return cached;
+  }
+  u64 physical = 0;
+  const u64 linear = cpu_.mode.bits64 ? rip : (rip + cs_base) & 0xFFFFFFFF;
+  if (!cpu_.translate(linear, mmu::Access::Execute, As::Current, physical)) return nullptr;
+  for (Block* block = (*hash_)[bucket(physical)]; block != nullptr; block = block->next_in_hash) {
+    const bool same = block->physical == physical && block->mode_key == key && block->rip == rip && block->cs_base == cs_base;
+    if (same && renew(block)) {
+      cached = block;
+      return block;
+    }
+  }
+  return nullptr;
+}
+
+void BlockCache::register_page(u64 page, Block* block) {
+  const PhysPage& memory = cpu_.phys.page(page);
+  CodePage& code = pages_[page];
+  code.blocks.push_back(block);
+  code.marks = memory.marks;
+  if (memory.marks == nullptr) return;
+  if ((memory.marks->fetch_or(kMarkHasCode) & kMarkHasCode) != 0 && code.blocks.size() > 1) return;
+  // New code page: nobody may go on writing to it unwatched. Size 0 tells the other processors just that.
+  cpu_.tlb.flush_writes();
+  if (!alone_) cpu_.bus.code_written(GuestPhys{page}, 0);
+}
+
+void BlockCache::insert(Block* block) {
+  Block*& head = (*hash_)[bucket(block->physical)];
+  block->next_in_hash = head;
+  head = block;
+  register_page(block->physical & ~kPageMask, block);
+  if (block->crosses_page()) register_page(block->second_physical & ~kPageMask, block);
+  (*jump_cache_)[jump_cache_slot(block->rip)] = block;
+}
+
+void BlockCache::unhash(Block* block) {
+  Block** at = &(*hash_)[bucket(block->physical)];
+  while (*at != nullptr && *at != block) at = &(*at)->next_in_hash;
+  if (*at == block) *at = block->next_in_hash;
+}
+
+void BlockCache::drop(Block* block) {
+  block->stamp = 0;
+  unhash(block);
+  for (unsigned i = 0; i < block->op_count; ++i) block->ops()[i].handler = leave;
+}
+
+void BlockCache::drop_range(u64 address, u64 size_bytes) {
+  if (size_bytes == 0) return cpu_.tlb.flush_writes();
+  const u64 last_page = (address + size_bytes - 1) & ~kPageMask;
+  for (u64 page = address & ~kPageMask; page <= last_page; page += kPageSize) {
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) continue;
+    CodePage& code = found->second;
+    std::erase_if(code.blocks, [&](Block* block) {
+      if (block->stamp == 0) return true;  // dropped through its other page
+      const u64 room = block->crosses_page() ? kPageSize - (block->physical & kPageMask) : block->size_bytes;
+      const bool first = same_range(block->physical, room, address, size_bytes);
+      const bool second = block->crosses_page() &&
+                          same_range(block->second_physical, block->size_bytes - room, address, size_bytes);
+      if (first || second) drop(block);
+      return first || second;
+    });
+    if (!code.blocks.empty()) continue;
+    if (alone_ && code.marks != nullptr) code.marks->fetch_and(static_cast<u8>(~kMarkHasCode));
+    if (alone_) pages_.erase(found);
+  }
+}
+
+void BlockCache::code_changed(GuestPhys address, u64 size_bytes) {
+  drop_range(address.value, size_bytes);
+  if (!alone_) cpu_.bus.code_written(address, static_cast<unsigned>(size_bytes));
+}
+
+Block* find_block(Vcpu& cpu) { return cpu.running.blocks->find(); }
+
+const Op* follow_slow(Vcpu& cpu, Link& link) {
+  Block* block = find_block(cpu);
+  if (block == nullptr) {
+    cpu.state.rip = cpu.block_rip;
+    return nullptr;
+  }
+  link.target = block;
+  return enter(cpu, block);
+}
+
+const Op* jump_slow(Vcpu& cpu) {
+  if (Block* block = find_block(cpu)) return enter(cpu, block);
+  cpu.state.rip = cpu.block_rip;
+  return nullptr;
+}
+
+}  // namespace xm::cpu::interp

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// BlockCache: the decoded blocks of one vCPU: an arena they live in, a hash by physical address, a jump cache by RIP, and
+// for every page with code the blocks in it, so that writes drop exactly the blocks they touch.
+//
+// Dropped blocks stay in the arena until it is full, because they may be running and others may link to them; then
+// everything goes at once, between two blocks.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "cpu/interp/block.h"
+
+namespace xm::cpu::interp {
+
+class BlockCache final : public mmu::CodeWatch {
+ public:
+  explicit BlockCache(Vcpu& cpu);
+  ~BlockCache();
+
+  // The block for cpu.block_rip in the current mode; nullptr if there is none, or if its code can not be fetched.
+  Block* find();
+  // Puts a block that the builder has finished into the tables.
+  void insert(Block* block);
+
+  // Room for a block of at most kMaxInstructions; never fails after reserve().
+  Block* allocate();
+  void commit(Block* block);  // ends the allocation behind its last Op and Links
+  Insn* keep(const Insn& insn);
+  // Makes room for one more block, dropping everything if need be. Only between blocks.
+  void reserve();
+  void drop_all();
+
+  // This vCPU wrote to a page that is marked as code.
+  void code_changed(GuestPhys address, u64 size_bytes) override;
+  // Somebody did: drops what was decoded from there.
+  void drop_range(u64 address, u64 size_bytes);
+  // No other vCPU exists: marks of pages without blocks can be cleared.
+  void set_alone(bool alone) { alone_ = alone; }
+
+  static Block* no_block();
+  u64 blocks_built() const { return built_; }
+
+ private:
+  struct CodePage {
+    std::vector<Block*> blocks;
+    std::atomic<u8>* marks = nullptr;
+  };
+  static constexpr size_t kArenaBytes = size_t{48} << 20;
+  static constexpr size_t kInsnCapacity = size_t{1} << 17;
+  static constexpr unsigned kHashBuckets = 1 << 16;
+
+  unsigned bucket(u64 physical) const {
+    return static_cast<unsigned>((physical * 0x9E3779B97F4A7C15u) >> 48) & (kHashBuckets - 1);
+  }
+  bool renew(Block* block);
+  void register_page(u64 page, Block* block);
+  void drop(Block* block);
+  void unhash(Block* block);
+
+  Vcpu& cpu_;
+  u8* arena_;
+  size_t used_ = 0;
+  Insn* insns_;
+  size_t insns_used_ = 0;
+  std::unique_ptr<std::array<Block*, kHashBuckets>> hash_;
+  std::unique_ptr<std::array<Block*, kJumpCacheSlots>> jump_cache_;
+  std::unordered_map<u64, CodePage> pages_;  // by physical page address
+  bool alone_ = false;
+  u64 built_ = 0;
+};
+
+}  // namespace xm::cpu::interp
