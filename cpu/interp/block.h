@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Block: up to kMaxInstructions decoded instructions within one page, entered at the top, left at the bottom, by a fault
-// or by an exit. Its Ops lie directly behind it; behind the last Op lies a Links with the ways out that are known.
+// Block: up to kMaxInstructions decoded instructions within one page, entered at the top, left at the bottom, by a
+// fault or by an exit. Its Ops lie directly behind it; behind the last Op lies a Links with the ways out that are
+// known.
 //
 // A block may be entered when its stamp equals Running::stamp: that says its code is mapped where it was decoded, in
 // this code epoch and this mode (BlockCache::find renews stamps). A dropped block has stamp 0 and Ops that leave.
@@ -14,15 +15,16 @@ inline constexpr unsigned kMaxInstructions = 64;
 
 struct Block {
   u64 stamp = 0;
-  u64 rip = 0;      // of the first instruction, within CS
+  u64 rip = 0;  // of the first instruction, within CS
   u64 cs_base = 0;
-  u64 physical = 0;        // of the first byte
+  u64 physical = 0;         // of the first byte
   u64 second_physical = 0;  // of the next page, if the (only) instruction crosses into it
   u32 mode_key = 0;
   u16 size_bytes = 0;
   u8 count = 0;     // instructions
   u8 op_count = 0;  // Ops without the Links
   Block* next_in_hash = nullptr;
+  bool no_step_trap = false;  // ends with INT n and the like: entering the handler clears TF, so no trap follows
 
   Op* ops() { return reinterpret_cast<Op*>(this + 1); }
   const Op* ops() const { return reinterpret_cast<const Op*>(this + 1); }
@@ -43,9 +45,10 @@ static_assert(sizeof(Links) == sizeof(Op));
 inline Links& links_of(const Op* op) { return *reinterpret_cast<Links*>(const_cast<Op*>(op + 1)); }
 
 inline constexpr unsigned kJumpCacheSlots = 8192;
-inline unsigned jump_cache_slot(u64 rip) {
-  return static_cast<unsigned>(rip ^ (rip >> 13)) & (kJumpCacheSlots - 1);
-}
+inline unsigned jump_cache_slot(u64 rip) { return static_cast<unsigned>(rip ^ (rip >> 13)) & (kJumpCacheSlots - 1); }
+
+// A block that may never be entered: what unknown links lead to.
+Block* no_block();
 
 // The block at cpu.block_rip, if it has been decoded (else nullptr); remembers it in the jump cache.
 Block* find_block(Vcpu& cpu);

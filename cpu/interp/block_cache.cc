@@ -51,7 +51,7 @@ BlockCache::~BlockCache() {
   cpu_.code_watch = nullptr;
 }
 
-Block* BlockCache::no_block() {
+Block* no_block() {
   static constinit Block none;  // stamp 0 is never current
   return &none;
 }
@@ -109,7 +109,8 @@ Block* BlockCache::find() {
   const u64 linear = cpu_.mode.bits64 ? rip : (rip + cs_base) & 0xFFFFFFFF;
   if (!cpu_.translate(linear, mmu::Access::Execute, As::Current, physical)) return nullptr;
   for (Block* block = (*hash_)[bucket(physical)]; block != nullptr; block = block->next_in_hash) {
-    const bool same = block->physical == physical && block->mode_key == key && block->rip == rip && block->cs_base == cs_base;
+    const bool same =
+        block->physical == physical && block->mode_key == key && block->rip == rip && block->cs_base == cs_base;
     if (same && renew(block)) {
       cached = block;
       return block;
@@ -126,7 +127,7 @@ void BlockCache::register_page(u64 page, Block* block) {
   if (memory.marks == nullptr) return;
   if ((memory.marks->fetch_or(kMarkHasCode) & kMarkHasCode) != 0 && code.blocks.size() > 1) return;
   // New code page: nobody may go on writing to it unwatched. Size 0 tells the other processors just that.
-  cpu_.tlb.flush_writes();
+  cpu_.tlb.flush_writes_to(memory.write_host);
   if (!alone_) cpu_.bus.code_written(GuestPhys{page}, 0);
 }
 
@@ -162,8 +163,8 @@ void BlockCache::drop_range(u64 address, u64 size_bytes) {
       if (block->stamp == 0) return true;  // dropped through its other page
       const u64 room = block->crosses_page() ? kPageSize - (block->physical & kPageMask) : block->size_bytes;
       const bool first = same_range(block->physical, room, address, size_bytes);
-      const bool second = block->crosses_page() &&
-                          same_range(block->second_physical, block->size_bytes - room, address, size_bytes);
+      const bool second =
+          block->crosses_page() && same_range(block->second_physical, block->size_bytes - room, address, size_bytes);
       if (first || second) drop(block);
       return first || second;
     });

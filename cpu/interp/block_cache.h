@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// BlockCache: the decoded blocks of one vCPU: an arena they live in, a hash by physical address, a jump cache by RIP, and
-// for every page with code the blocks in it, so that writes drop exactly the blocks they touch.
+// BlockCache: the decoded blocks of one vCPU: an arena they live in, a hash by physical address, a jump cache by RIP,
+// and for every page with code the blocks in it, so that writes drop exactly the blocks they touch.
 //
 // Dropped blocks stay in the arena until it is full, because they may be running and others may link to them; then
 // everything goes at once, between two blocks.
@@ -40,7 +40,6 @@ class BlockCache final : public mmu::CodeWatch {
   // No other vCPU exists: marks of pages without blocks can be cleared.
   void set_alone(bool alone) { alone_ = alone; }
 
-  static Block* no_block();
   u64 blocks_built() const { return built_; }
 
  private:

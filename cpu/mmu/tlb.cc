@@ -21,7 +21,8 @@ constexpr TlbTable kEmptyTable = make_empty_table();
 
 Tlb::Tlb()
     : tables_(std::make_unique<std::array<TlbTable, kFilledContexts>>()),
-      level2_(std::make_unique<std::array<Level2Entry, kSets * kWays>>()) {
+      level2_(std::make_unique<std::array<Level2Entry, kSets * kWays>>()),
+      writers_(std::make_unique<std::array<Writer, kWriters>>()) {
   for (TlbTable& table : *tables_) table = kEmptyTable;
   select(Context::Supervisor);
 }
@@ -38,6 +39,7 @@ void Tlb::fill(Context context, u64 linear, u8* host_page, bool for_write) {
   TlbTable& table = (*tables_)[static_cast<unsigned>(context)];
   TlbEntry& entry = for_write ? table.write[slot] : table.read[slot];
   entry = {linear & ~kPageMask, host_page};
+  if (for_write) note_writer(host_page, slot);
   FillLog& log = logs_[static_cast<unsigned>(context)];
   if (log.count < kLogSize) log.slots[log.count] = static_cast<u16>(slot | (for_write ? kLogWrite : 0));
   if (log.count <= kLogSize) ++log.count;
@@ -65,7 +67,16 @@ void Tlb::insert(u64 linear, const Translation& translation) {
   if (translation.large) mark(large_, linear >> 30);
 }
 
+void Tlb::note_writer(const u8* host, unsigned slot) {
+  Writer& writer = writer_of(host);
+  if (writer.flushes != flushes_)
+    writer = {host, flushes_, static_cast<u16>(slot), false};
+  else if (writer.host != host || writer.slot != slot)
+    writer.several = true;
+}
+
 void Tlb::flush_level1() {
+  ++flushes_;
   for (unsigned i = 0; i < kFilledContexts; ++i) {
     FillLog& log = logs_[i];
     TlbTable& table = (*tables_)[i];
@@ -110,6 +121,18 @@ bool Tlb::flush_page(u64 linear) {
 
 void Tlb::flush_writes() {
   for (TlbTable& table : *tables_) table.write = kEmptyTable.write;
+}
+
+void Tlb::flush_writes_to(const u8* host_page) {
+  const Writer& writer = writer_of(host_page);
+  if (writer.flushes != flushes_ || (!writer.several && writer.host != host_page)) return;
+  for (TlbTable& table : *tables_) {
+    const unsigned first = writer.several ? 0 : writer.slot;
+    const unsigned end = writer.several ? kTlbSlots : writer.slot + 1u;
+    for (unsigned slot = first; slot < end; ++slot) {
+      if (table.write[slot].host == host_page) clear_slot(table.write.data(), slot);
+    }
+  }
 }
 
 }  // namespace xm::cpu::mmu

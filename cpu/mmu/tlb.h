@@ -76,8 +76,9 @@ class Tlb {
   void flush(bool keep_global);
   // Drops one page, or everything if it may be part of a large page. True if code may have been fetched through it.
   bool flush_page(u64 linear);
-  // Drops every level-1 write entry: a page became code and must be watched.
+  // Drops level-1 write entries: all of them, or those to one host page. A page became code and must be watched.
   void flush_writes();
+  void flush_writes_to(const u8* host_page);
 
  private:
   struct Level2Entry {
@@ -96,6 +97,17 @@ class Tlb {
     unsigned count = 0;
     std::array<u16, kLogSize> slots;
   };
+
+  // Which slot a host page was last entered for writing in, so that one page can be evicted without a search.
+  struct Writer {
+    const u8* host = nullptr;
+    u64 flushes = 0;
+    u16 slot = 0;
+    bool several = false;  // other slots or other pages share this record: search
+  };
+  static constexpr unsigned kWriters = 1024;
+  Writer& writer_of(const u8* host) { return (*writers_)[(reinterpret_cast<std::uintptr_t>(host) >> 12) % kWriters]; }
+  void note_writer(const u8* host, unsigned slot);
 
   void fill(Context context, u64 linear, u8* host_page, bool for_write);
   void flush_level1();
@@ -119,6 +131,8 @@ class Tlb {
   std::unique_ptr<std::array<TlbTable, kFilledContexts>> tables_;
   std::array<FillLog, kFilledContexts> logs_;
   std::unique_ptr<std::array<Level2Entry, kSets * kWays>> level2_;
+  std::unique_ptr<std::array<Writer, kWriters>> writers_;
+  u64 flushes_ = 1;            // of level 1
   u64 generation_ = 1;         // of non-global entries
   u64 global_generation_ = 1;  // of global entries
   unsigned next_way_ = 0;

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cpu/interp/block_builder.h"
+
+#include <algorithm>
+
+#include "cpu/interp/fp_handlers.h"
+#include "cpu/interp/interp_system.h"
+#include "cpu/system/cpuid.h"
+
+namespace xm::cpu::interp {
+
+namespace {
+
+constexpr unsigned kCs = static_cast<unsigned>(Segment::Cs);
+constexpr unsigned kMaxLength = 15;
+
+const Op* undefined(Vcpu& cpu, const Op* op) {
+  cpu.raise(Vector::Ud);
+  return fault(cpu, op);
+}
+
+const Op* too_long(Vcpu& cpu, const Op* op) {
+  cpu.raise(Vector::Gp, 0);
+  return fault(cpu, op);
+}
+
+// The end of a block that simply goes on behind it.
+const Op* go_on(Vcpu& cpu, const Op* op) { return follow(cpu, links_of(op).next); }
+
+bool is_branch(Operation operation) {
+  switch (operation) {
+    case Operation::JmpNear:
+    case Operation::CallNear:
+    case Operation::RetNear:
+    case Operation::Jcc:
+    case Operation::Jrcxz:
+    case Operation::Loop:
+    case Operation::Loope:
+    case Operation::Loopne: return true;
+    default: return false;
+  }
+}
+
+bool enters_handler(Operation operation) {
+  switch (operation) {
+    case Operation::Int:
+    case Operation::Int1:
+    case Operation::Int3:
+    case Operation::Into: return true;
+    default: return false;
+  }
+}
+
+// Shifts by a variable count may leave the flags alone, so they do not end the life of earlier ones.
+bool may_keep_flags(const Insn& insn) {
+  switch (insn.operation) {
+    case Operation::Rol:
+    case Operation::Ror:
+    case Operation::Rcl:
+    case Operation::Rcr:
+    case Operation::Shl:
+    case Operation::Shr:
+    case Operation::Sar:
+    case Operation::Shld:
+    case Operation::Shrd: return true;
+    default: return insn.rep != RepPrefix::None;
+  }
+}
+
+// Register-only arithmetic and moves: they can neither fault nor leave the block.
+bool cannot_fault(const Insn& insn) {
+  for (unsigned i = 0; i < insn.operand_count; ++i) {
+    if (insn.operation != Operation::Lea && !is_gpr(insn.operands[i]) && !is_immediate(insn.operands[i])) return false;
+  }
+  switch (insn.operation) {
+    case Operation::Add:
+    case Operation::Adc:
+    case Operation::Sub:
+    case Operation::Sbb:
+    case Operation::And:
+    case Operation::Or:
+    case Operation::Xor:
+    case Operation::Cmp:
+    case Operation::Test:
+    case Operation::Inc:
+    case Operation::Dec:
+    case Operation::Neg:
+    case Operation::Not:
+    case Operation::Mov:
+    case Operation::Movzx:
+    case Operation::Movsx:
+    case Operation::Movsxd:
+    case Operation::Lea:
+    case Operation::Imul:
+    case Operation::Bswap:
+    case Operation::Cmovcc:
+    case Operation::Setcc:
+    case Operation::Shl:
+    case Operation::Shr:
+    case Operation::Sar:
+    case Operation::Rol:
+    case Operation::Ror:
+    case Operation::Nop: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+u64 BlockBuilder::rip_at(u64 offset) const {
+  const u64 rip = block_->rip + offset;
+  switch (cpu_.mode.code_size) {
+    case CodeSize::Bits64: return rip;
+    case CodeSize::Bits32: return rip & 0xFFFFFFFF;
+    default: return rip & 0xFFFF;
+  }
+}
+
+bool BlockBuilder::open_page() {
+  const SegmentRegister& code = cpu_.state.segment[kCs];
+  block_->rip = cpu_.block_rip;
+  block_->cs_base = code.base;
+  linear_ = cpu_.mode.bits64 ? block_->rip : (block_->rip + code.base) & 0xFFFFFFFF;
+  if (!cpu_.mode.bits64 && block_->rip > code.limit) return cpu_.raise(Vector::Gp, 0);
+  if (!cpu_.translate(linear_, mmu::Access::Execute, As::Current, block_->physical)) return false;
+  page_room_ = static_cast<unsigned>(kPageSize - (linear_ & kPageMask));
+  if (!cpu_.mode.bits64 && block_->rip + page_room_ - 1 > code.limit)
+    page_room_ = static_cast<unsigned>(code.limit - block_->rip + 1);
+  const u8* page = cpu_.phys.page(block_->physical).read_host;
+  host_ = page == nullptr ? nullptr : page + (block_->physical & kPageMask);
+  cacheable_ = host_ != nullptr;
+  return true;
+}
+
+// Decodes the instruction at `offset`. `fits` is false if it does not end before the page or segment does.
+void BlockBuilder::fetch(u64 offset, Item& item, bool& fits) {
+  const unsigned room = std::min<unsigned>(page_room_ - static_cast<unsigned>(offset), kMaxLength);
+  std::array<u8, kMaxLength> buffer{};
+  const u8* bytes = host_ + offset;
+  if (host_ == nullptr) {
+    for (unsigned i = 0; i < room; ++i)
+      buffer[i] = static_cast<u8>(cpu_.read_phys(GuestPhys{block_->physical + offset + i}, 1));
+    bytes = buffer.data();
+  }
+  item.ip_offset = static_cast<u16>(offset);
+  const DecodeStatus status = decode_into({bytes, room}, cpu_.mode.code_size, item.insn);
+  fits = status != DecodeStatus::NeedMoreBytes;
+  if (fits) judge(status, item);
+}
+
+// The block's only instruction, which begins in this page and goes on in the next (or runs into the segment's limit).
+bool BlockBuilder::fetch_crossing(Item& item) {
+  std::array<u8, kMaxLength> bytes{};
+  const u64 limit = cpu_.state.segment[kCs].limit;
+  const unsigned first = std::min<unsigned>(static_cast<unsigned>(kPageSize - (linear_ & kPageMask)), kMaxLength);
+  const unsigned within =
+      cpu_.mode.bits64 ? kMaxLength : static_cast<unsigned>(std::min<u64>(limit - block_->rip + 1, kMaxLength));
+  u64 second = 0;
+  if (within > first) {
+    const u64 next_page = cpu_.mode.long_mode ? linear_ + first : (linear_ + first) & 0xFFFFFFFF;
+    if (!cpu_.translate(next_page, mmu::Access::Execute, As::Current, second)) return false;
+    block_->second_physical = second;
+  }
+  for (unsigned i = 0; i < within; ++i) {
+    const u64 at = i < first ? block_->physical + i : second + (i - first);
+    bytes[i] = static_cast<u8>(cpu_.read_phys(GuestPhys{at}, 1));
+  }
+  item.ip_offset = 0;
+  const DecodeStatus status = decode_into({bytes.data(), within}, cpu_.mode.code_size, item.insn);
+  if (status == DecodeStatus::NeedMoreBytes) return cpu_.raise(Vector::Gp, 0);  // beyond the segment's limit
+  judge(status, item);
+  return true;
+}
+
+void BlockBuilder::judge(DecodeStatus status, Item& item) const {
+  item.kind = Kind::Normal;
+  if (status == DecodeStatus::TooLong) {
+    item.kind = Kind::TooLong;
+    return;
+  }
+  if (status == DecodeStatus::Ok) {
+    // Without their features these are the older instructions with a prefix that is ignored.
+    if (item.insn.operation == Operation::Lzcnt && !feature_enabled(cpu_.model, Feature::Lzcnt)) {
+      item.insn.operation = Operation::Bsr;
+      return;
+    }
+    if (item.insn.operation == Operation::Tzcnt && !feature_enabled(cpu_.model, Feature::Bmi1)) {
+      item.insn.operation = Operation::Bsf;
+      return;
+    }
+    if (acceptable(item.insn)) return;
+  }
+  item.kind = Kind::Undefined;
+}
+
+// What the bytes alone do not tell: features and modes.
+bool BlockBuilder::acceptable(const Insn& insn) const {
+  const Row& row = isa_row(insn.row);
+  const bool real_or_vm86 = !cpu_.mode.protected_mode;
+  if (real_or_vm86 && (row.has(attribute::kProtectedOnly) || insn.vex)) return false;
+  return feature_enabled(cpu_.model, required_feature(row, insn.vex, insn.vex_l));
+}
+
+void BlockBuilder::collect() {
+  while (count_ < kMaxInstructions && bytes_ < page_room_) {
+    if (count_ != 0 && (cpu_.running.single || !cacheable_)) return;
+    Item& item = items_[count_];
+    bool fits = true;
+    fetch(bytes_, item, fits);
+    if (!fits) return;
+    ++count_;
+    if (item.kind != Kind::Normal) {
+      bytes_ += 1;
+      return;
+    }
+    bytes_ += item.insn.length;
+    if (is_branch(item.insn.operation) || system_handler(item.insn) != nullptr) return;
+  }
+}
+
+void BlockBuilder::find_dead_flags() {
+  u32 live = rflags::kStatus;
+  for (unsigned i = count_; i-- > 0;) {
+    Item& item = items_[i];
+    if (item.kind != Kind::Normal) {
+      live = rflags::kStatus;
+      continue;
+    }
+    const FlagEffect& effect = isa_row(item.insn.row).flags;
+    const u32 touched = (effect.writes | effect.undefined) & rflags::kStatus;
+    item.flags_live = touched == 0 || (touched & live) != 0;
+    if (!cannot_fault(item.insn)) {
+      live = rflags::kStatus;
+      continue;
+    }
+    if (!may_keep_flags(item.insn)) live &= ~touched;
+    live |= effect.reads & rflags::kStatus;
+  }
+}
+
+Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op) {
+  const Insn& insn = item.insn;
+  if (item.kind == Kind::Undefined) return undefined;
+  if (item.kind == Kind::TooLong) return too_long;
+  if (const Handler system = system_handler(insn)) {
+    op.insn = cache_.keep(insn);
+    return system;
+  }
+  for (const auto family : {select_move, select_alu, select_shift, select_stack}) {
+    Op trial = op;
+    if (!family(context, insn, trial)) continue;
+    op = trial;
+    return op.handler;
+  }
+  for (const auto family : {integer_handler, string_handler, x87_handler, vector_handler}) {
+    if (const Handler handler = family(insn)) {
+      op.insn = cache_.keep(insn);
+      return handler;
+    }
+  }
+  cpu_.log.line(LogItem::Unimp, "no handler for %s at %llx", std::string(operation_name(insn.operation)).c_str(),
+                static_cast<unsigned long long>(context.rip));
+  return undefined;
+}
+
+void BlockBuilder::emit_continue(Op*& op, u64 rip) {
+  *op = Op{};
+  op->handler = go_on;
+  op->ip_offset = static_cast<u16>(bytes_);
+  links_of(op) = {{rip, no_block()}, {rip, no_block()}};
+  ++block_->op_count;
+  op += 2;
+}
+
+// Emits the instruction at `index`, with the next one if they make a pair; returns how many it took.
+unsigned BlockBuilder::emit_one(unsigned index, Op*& op) {
+  const Item& item = items_[index];
+  *op = Op{};
+  op->ip_offset = item.ip_offset;
+  op->length = item.insn.length;
+  op->remaining = static_cast<u8>(count_ - index);
+  BuildContext context{.cpu = cpu_,
+                       .rip = rip_at(item.ip_offset),
+                       .ip_offset = item.ip_offset,
+                       .flags_live = item.flags_live,
+                       .bits64 = cpu_.mode.bits64,
+                       .cache = &cache_};
+  ++block_->op_count;
+  if (item.kind == Kind::Normal && index + 2 == count_ && items_[index + 1].insn.operation == Operation::Jcc &&
+      items_[index + 1].kind == Kind::Normal) {
+    const Item& jump = items_[index + 1];
+    BuildContext jump_context = context;
+    jump_context.rip = rip_at(jump.ip_offset);
+    Op unused{};
+    Links links{};
+    bool plain = false;
+    select_branch(jump_context, jump.insn, unused, links, plain);
+    if (plain && fuse_with_jump(context, item.insn, jump.insn.condition, *op, links)) {
+      links_of(op) = links;
+      op += 2;
+      return 2;
+    }
+  }
+  if (item.kind == Kind::Normal && is_branch(item.insn.operation)) {
+    Links links{{0, no_block()}, {0, no_block()}};
+    bool plain = false;
+    select_branch(context, item.insn, *op, links, plain);
+    links_of(op) = links;
+    op += 2;
+    return 1;
+  }
+  op->handler = pick(context, item, *op);
+  ++op;
+  return 1;
+}
+
+void BlockBuilder::emit() {
+  Op* op = block_->ops();
+  for (unsigned i = 0; i < count_;) i += emit_one(i, op);
+  const Item& last = items_[count_ - 1];
+  if (last.kind == Kind::Normal && is_branch(last.insn.operation)) return;
+  emit_continue(op, rip_at(bytes_));
+}
+
+Block* BlockBuilder::build() {
+  block_ = cache_.allocate();
+  count_ = 0;
+  bytes_ = 0;
+  if (!open_page()) return nullptr;
+  collect();
+  if (count_ == 0) {
+    if (!fetch_crossing(items_[0])) return nullptr;
+    count_ = 1;
+    bytes_ = items_[0].kind == Kind::Normal ? items_[0].insn.length : 1;
+  }
+  find_dead_flags();
+  block_->mode_key = static_cast<u32>(cpu_.running.stamp);
+  block_->count = static_cast<u8>(count_);
+  block_->size_bytes = static_cast<u16>(bytes_);
+  block_->no_step_trap = items_[count_ - 1].kind == Kind::Normal && enters_handler(items_[count_ - 1].insn.operation);
+  emit();
+  block_->stamp = cpu_.running.stamp;
+  cache_.commit(block_);
+  if (cacheable_) cache_.insert(block_);
+  return block_;
+}
+
+}  // namespace xm::cpu::interp

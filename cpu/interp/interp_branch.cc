@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Near jumps, calls, returns and loops: the ways out of a block. [SDM2 Jcc, JMP, CALL, RET, LOOP]
+#include "cpu/interp/build_context.h"
+
+namespace xm::cpu::interp {
+
+namespace {
+
+constexpr unsigned kCs = static_cast<unsigned>(Segment::Cs);
+
+// Is this a legal RIP? #GP(0) is recorded if not.
+[[gnu::noinline]] bool bad_target(Vcpu& cpu) { return cpu.raise(Vector::Gp, 0); }
+
+[[gnu::always_inline]] inline bool check_target(Vcpu& cpu, u64 rip) {
+  if (cpu.mode.bits64) {
+    if (__builtin_expect(detail::canonical(rip, (cpu.state.cr4 & cr4::kLa57) != 0), 1)) return true;
+  } else if (__builtin_expect(rip <= cpu.state.segment[kCs].limit, 1)) {
+    return true;
+  }
+  return bad_target(cpu);
+}
+
+const Op* jump_direct(Vcpu& cpu, const Op* op) { return follow(cpu, links_of(op).taken); }
+
+template <unsigned kCode>
+const Op* jump_if(Vcpu& cpu, const Op* op) {
+  Links& links = links_of(op);
+  return cpu.flags.condition(kCode) ? follow(cpu, links.taken) : follow(cpu, links.next);
+}
+
+// Direct targets outside the segment or not canonical fault when they are taken; these come from the Insn.
+[[gnu::noinline]] bool jump_checked(Vcpu& cpu, bool taken, const Links& links) {
+  const u64 rip = taken ? links.taken.rip : links.next.rip;
+  if (taken && !check_target(cpu, rip)) return false;
+  cpu.block_rip = rip;
+  return true;
+}
+
+u64 count_mask(const Op* op) { return mask_of_bytes(op->aux & 0xF); }
+
+// JCXZ and LOOPx: the count register's width is the address size.
+template <Operation kOperation>
+const Op* count_jump(Vcpu& cpu, const Op* op) {
+  Links& links = links_of(op);
+  u64& rcx = cpu.state.gpr[gpr::kRcx];
+  const u64 mask = count_mask(op);
+  bool taken = (rcx & mask) == 0;
+  if constexpr (kOperation != Operation::Jrcxz) {
+    const u64 count = (rcx - 1) & mask;
+    taken = count != 0;
+    if constexpr (kOperation == Operation::Loope) taken = taken && cpu.flags.zf();
+    if constexpr (kOperation == Operation::Loopne) taken = taken && !cpu.flags.zf();
+    if (taken && !check_target(cpu, links.taken.rip)) return fault(cpu, op);
+    cpu.set_gpr(gpr::kRcx, op->aux & 0xF, count);
+  } else if (taken && !check_target(cpu, links.taken.rip)) {
+    return fault(cpu, op);
+  }
+  return taken ? follow(cpu, links.taken) : follow(cpu, links.next);
+}
+
+const Op* jump_if_checked(Vcpu& cpu, const Op* op) {
+  Links& links = links_of(op);
+  const bool always = op->index != 0;
+  const bool taken = always || cpu.flags.condition(op->src);
+  if (!jump_checked(cpu, taken, links)) return fault(cpu, op);
+  return taken ? follow(cpu, links.taken) : follow(cpu, links.next);
+}
+
+[[gnu::noinline]] bool push_return(Vcpu& cpu, u64 value, unsigned size) { return cpu.push(value, size); }
+
+const Op* call_direct64(Vcpu& cpu, const Op* op) {
+  u64& rsp = cpu.state.gpr[gpr::kRsp];
+  Links& links = links_of(op);
+  u8* host = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
+  if (__builtin_expect(host != nullptr, 1)) {
+    store_host<u64>(host, links.next.rip);
+    rsp -= 8;
+  } else if (!push_return(cpu, links.next.rip, 8)) {
+    return fault(cpu, op);
+  }
+  return follow(cpu, links.taken);
+}
+
+// Any operand size; aux is it.
+const Op* call_direct(Vcpu& cpu, const Op* op) {
+  Links& links = links_of(op);
+  if (!check_target(cpu, links.taken.rip) || !push_return(cpu, links.next.rip, op->aux)) return fault(cpu, op);
+  return follow(cpu, links.taken);
+}
+
+const Op* jump_register64(Vcpu& cpu, const Op* op) {
+  const u64 target = get<u64>(cpu, op->src);
+  if (__builtin_expect(!detail::canonical(target, false), 0) && !check_target(cpu, target)) return fault(cpu, op);
+  return jump_to(cpu, target);
+}
+
+const Op* call_register64(Vcpu& cpu, const Op* op) {
+  const u64 target = get<u64>(cpu, op->src);
+  if (__builtin_expect(!detail::canonical(target, false), 0) && !check_target(cpu, target)) return fault(cpu, op);
+  u64& rsp = cpu.state.gpr[gpr::kRsp];
+  u8* host = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
+  const u64 following = cpu.block_rip + op->ip_offset + op->length;
+  if (__builtin_expect(host != nullptr, 1)) {
+    store_host(host, following);
+    rsp -= 8;
+  } else if (!push_return(cpu, following, 8)) {
+    return fault(cpu, op);
+  }
+  return jump_to(cpu, target);
+}
+
+// The target of an indirect jump or call into block_rip, checked.
+[[gnu::noinline]] bool read_target(Vcpu& cpu, const Insn& insn, u64& target) {
+  const bool ok = with_size(insn.operand_size, [&]<class T>() {
+    T value{};
+    if (!cpu.read_operand(insn, 0, value)) return false;
+    target = value;
+    return true;
+  });
+  return ok && check_target(cpu, target);
+}
+
+[[gnu::noinline]] bool jump_indirect_work(Vcpu& cpu, const Insn& insn) {
+  u64 target = 0;
+  if (!read_target(cpu, insn, target)) return false;
+  cpu.block_rip = target;
+  return true;
+}
+
+const Op* jump_indirect(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  if (!jump_indirect_work(cpu, *op->insn)) return fault(cpu, op);
+  return jump_to(cpu, cpu.block_rip);
+}
+
+[[gnu::noinline]] bool call_indirect_work(Vcpu& cpu, const Op* op) {
+  const Insn& insn = *op->insn;
+  u64 target = 0;
+  if (!read_target(cpu, insn, target)) return false;
+  const u64 following = (cpu.state.rip + op->length) & mask_of_bytes(insn.operand_size);
+  if (!cpu.push(following, insn.operand_size)) return false;
+  cpu.block_rip = target;
+  return true;
+}
+
+const Op* call_indirect(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  if (!call_indirect_work(cpu, op)) return fault(cpu, op);
+  return jump_to(cpu, cpu.block_rip);
+}
+
+[[gnu::noinline]] bool return_work(Vcpu& cpu, unsigned size, u64 release) {
+  const u64 before = cpu.state.gpr[gpr::kRsp];
+  u64 target = 0;
+  if (!cpu.pop(target, size)) return false;
+  if (!check_target(cpu, target)) {
+    cpu.state.gpr[gpr::kRsp] = before;
+    return false;
+  }
+  cpu.set_stack_pointer(cpu.state.gpr[gpr::kRsp] + release);
+  cpu.block_rip = target;
+  return true;
+}
+
+// aux: operand size; imm: bytes to release.
+const Op* return_any(Vcpu& cpu, const Op* op) {
+  if (!return_work(cpu, op->aux, op->imm)) return fault(cpu, op);
+  return jump_to(cpu, cpu.block_rip);
+}
+
+const Op* return64(Vcpu& cpu, const Op* op) {
+  u64& rsp = cpu.state.gpr[gpr::kRsp];
+  const u8* host = detail::probe<8>(cpu.tlb.current->read, rsp);
+  if (__builtin_expect(host == nullptr, 0)) return return_any(cpu, op);
+  const u64 target = load_host<u64>(host);
+  if (__builtin_expect(!detail::canonical(target, false), 0)) return return_any(cpu, op);
+  rsp += 8 + op->imm;
+  return jump_to(cpu, target);
+}
+
+Handler conditional_handler(Condition condition) {
+  const unsigned code = static_cast<unsigned>(condition);
+  Handler found = nullptr;
+  [&]<unsigned... kCodes>(std::integer_sequence<unsigned, kCodes...>) {
+    ((kCodes == code ? void(found = jump_if<kCodes>) : void()), ...);
+  }
+  (std::make_integer_sequence<unsigned, 16>{});
+  return found;
+}
+
+bool target_is_fine(const BuildContext& context, u64 target) {
+  if (context.bits64) return detail::canonical(target, (context.cpu.state.cr4 & cr4::kLa57) != 0);
+  return target <= context.cpu.state.segment[kCs].limit;
+}
+
+void select_direct(const BuildContext& context, const Insn& insn, Op& op, Links& links, bool& plain) {
+  links.next = {context.next_rip(insn), no_block()};
+  links.taken = {(context.rip + insn.length + insn.imm) & mask_of_bytes(insn.operand_size), no_block()};
+  const bool fine = target_is_fine(context, links.taken.rip);
+  plain = fine;
+  op.aux = insn.operand_size;
+  switch (insn.operation) {
+    case Operation::CallNear:
+      op.handler = fine && context.bits64 && insn.operand_size == 8 ? call_direct64 : call_direct;
+      return;
+    case Operation::JmpNear:
+      op.handler = fine ? jump_direct : jump_if_checked;
+      op.index = 1;
+      return;
+    case Operation::Jcc:
+      op.handler = fine ? conditional_handler(insn.condition) : jump_if_checked;
+      op.src = static_cast<u8>(insn.condition);
+      op.index = 0;
+      return;
+    default: break;
+  }
+  op.aux = insn.address_size;
+  op.handler = insn.operation == Operation::Jrcxz   ? count_jump<Operation::Jrcxz>
+               : insn.operation == Operation::Loop  ? count_jump<Operation::Loop>
+               : insn.operation == Operation::Loope ? count_jump<Operation::Loope>
+                                                    : count_jump<Operation::Loopne>;
+}
+
+}  // namespace
+
+bool select_branch(const BuildContext& context, const Insn& insn, Op& op, Links& links, bool& plain) {
+  const bool direct = insn.operands[0].kind == OperandKind::Relative;
+  switch (insn.operation) {
+    case Operation::RetNear:
+      op.imm = insn.operand_count != 0 ? insn.imm & 0xFFFF : 0;
+      op.aux = insn.operand_size;
+      op.handler = context.bits64 && insn.operand_size == 8 ? return64 : return_any;
+      return true;
+    case Operation::JmpNear:
+    case Operation::CallNear: {
+      if (direct) break;
+      const bool call = insn.operation == Operation::CallNear;
+      if (context.bits64 && insn.operands[0].kind == OperandKind::Gpr && insn.operand_size == 8) {
+        op.src = context.reg(insn.operands[0]);
+        op.handler = call ? call_register64 : jump_register64;
+        return true;
+      }
+      op.insn = context.keep(insn);
+      op.handler = call ? call_indirect : jump_indirect;
+      return true;
+    }
+    case Operation::Jcc:
+    case Operation::Jrcxz:
+    case Operation::Loop:
+    case Operation::Loope:
+    case Operation::Loopne: break;
+    default: return false;
+  }
+  select_direct(context, insn, op, links, plain);
+  return true;
+}
+
+}  // namespace xm::cpu::interp

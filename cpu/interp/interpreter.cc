@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cpu/interp/interpreter.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "cpu/system/cpuid.h"
+#include "cpu/system/deliver.h"
+
+namespace xm::cpu::interp {
+
+namespace {
+
+constexpr u64 kSingleKey = u64{1} << 12;  // of Vcpu::mode_key
+constexpr u64 kStepTrap = u64{1} << 14;   // DR6.BS
+constexpr u32 kPins = Signals::kIntr | Signals::kNmi | Signals::kSmi | Signals::kInit | Signals::kSipi;
+
+}  // namespace
+
+Interpreter::Interpreter(BusPort& bus, const CpuModel& model, Log& log, Options options)
+    : cpu_(bus, model, log), cache_(cpu_), builder_(cpu_, cache_) {
+  cpu_.phys_bits = model.physical_address_bits();
+  cache_.set_alone(options.alone);
+  set_state(reset_state(model.signature(), options.bootstrap_processor));
+}
+
+void Interpreter::get_state(CpuState& state) {
+  leave_host_fp(cpu_);
+  state = cpu_.state;
+  state.rflags = cpu_.rflags();
+}
+
+void Interpreter::set_state(const CpuState& state) {
+  leave_host_fp(cpu_);
+  cpu_.state = state;
+  cpu_.set_rflags(state.rflags);
+  cpu_.update_mode();
+  cpu_.physical_map_changed();
+  cache_.drop_all();  // another engine may have written to code
+  held_traps_ = 0;
+  published_.store(state.instructions_retired, std::memory_order_relaxed);
+}
+
+void Interpreter::code_written(GuestPhys address, u64 size_bytes) {
+  {
+    const std::lock_guard lock(written_mutex_);
+    written_.push_back({address.value, size_bytes});
+  }
+  cpu_.signals.set(Signals::kCodeWritten);
+}
+
+void Interpreter::forget_written_code() {
+  cpu_.signals.clear(Signals::kCodeWritten);
+  std::vector<WrittenRange> ranges;
+  {
+    const std::lock_guard lock(written_mutex_);
+    ranges.swap(written_);
+  }
+  for (const WrittenRange& range : ranges) cache_.drop_range(range.address, range.size_bytes);
+}
+
+// True: leave run().
+bool Interpreter::look_at_signals(Exit& exit) {
+  const u32 word = cpu_.signals.load();
+  if (word == 0) return false;
+  if ((word & Signals::kMapChanged) != 0) {
+    cpu_.signals.clear(Signals::kMapChanged);
+    cpu_.physical_map_changed();
+    cache_.drop_all();
+  }
+  if ((word & Signals::kCodeWritten) != 0) forget_written_code();
+  if ((word & (Signals::kStop | Signals::kReset)) != 0) {
+    exit = {.kind = ExitKind::Stop};
+    return true;
+  }
+  if ((word & kPins) != 0) system::service_signals(cpu_);
+  return false;
+}
+
+bool Interpreter::look_at_activity(Exit& exit) {
+  switch (cpu_.state.activity) {
+    case Activity::Running: return false;
+    case Activity::MonitorWait:
+      // Stores to the monitored line are not watched, so waking at once is the only safe answer [SDM2 MWAIT].
+      cpu_.state.activity = Activity::Running;
+      return false;
+    case Activity::Shutdown: exit = {.kind = ExitKind::Shutdown, .address = cpu_.state.rip}; return true;
+    default: exit = {.kind = ExitKind::Halt, .address = cpu_.state.rip}; return true;
+  }
+}
+
+void Interpreter::update_attention() {
+  u32 attention = ~u32{0};
+  if ((cpu_.state.rflags & flag::kIf) == 0) attention &= ~Signals::kIntr;
+  if (cpu_.state.nmi_blocked) attention &= ~Signals::kNmi;
+  cpu_.running.attention = attention;
+}
+
+bool Interpreter::must_step() const {
+  const CpuState& state = cpu_.state;
+  return (state.rflags & (flag::kTf | flag::kRf)) != 0 || (state.dr[7] & 0xFF) != 0 ||
+         state.interrupt_shadow != InterruptShadow::None || observer_ != nullptr || held_traps_ != 0;
+}
+
+Exit Interpreter::run(Budget budget) {
+  constexpr u64 kMost = std::numeric_limits<i64>::max() / 2;
+  const i64 start = static_cast<i64>(std::min(budget.instructions, kMost));
+  retired_before_run_ = cpu_.state.instructions_retired;
+  cpu_.running.countdown = start;
+  Exit exit;
+  for (;;) {
+    if (look_at_signals(exit) || look_at_activity(exit)) break;
+    if (cpu_.running.countdown <= 0) {
+      exit = {.kind = ExitKind::Budget};
+      break;
+    }
+    update_attention();
+    if (observer_ != nullptr && !observer_->before(cpu_)) {
+      exit = {.kind = ExitKind::Debug, .address = cpu_.state.rip};
+      break;
+    }
+    if (must_step())
+      step();
+    else
+      run_blocks();
+    publish(start);
+  }
+  leave_host_fp(cpu_);
+  return exit;
+}
+
+void Interpreter::publish(i64 start) {
+  cpu_.state.instructions_retired = retired_before_run_ + static_cast<u64>(start - cpu_.running.countdown);
+  published_.store(cpu_.state.instructions_retired, std::memory_order_relaxed);
+}
+
+bool Interpreter::step_one() {
+  Exit exit;
+  retired_before_run_ = cpu_.state.instructions_retired;
+  cpu_.running.countdown = 1;
+  if (look_at_signals(exit) || look_at_activity(exit)) return false;
+  update_attention();
+  step();
+  publish(1);
+  leave_host_fp(cpu_);
+  return true;
+}
+
+Block* Interpreter::block_here() {
+  cpu_.block_rip = cpu_.state.rip;
+  if (Block* block = cache_.find()) return block;
+  cache_.reserve();
+  return builder_.build();
+}
+
+void Interpreter::dispatch(const Block* block) {
+  const Op* op = block->ops();
+#if XM_TAIL_DISPATCH
+  op->handler(cpu_, op);
+#else
+  while (op != nullptr) op = op->handler(cpu_, op);
+#endif
+}
+
+void Interpreter::deliver_pending() {
+  cpu_.running.fault_pending = false;
+  const Fault fault = cpu_.fault;
+  system::deliver_exception(cpu_, fault);
+}
+
+void Interpreter::run_blocks() {
+  const Block* block = block_here();
+  if (block == nullptr) return deliver_pending();
+  if (block->count > cpu_.running.countdown) return step();
+  cpu_.running.countdown -= block->count;
+  cpu_.running.repeating = false;
+  dispatch(block);
+  if (cpu_.running.fault_pending) deliver_pending();
+}
+
+// A #DB fault if an enabled instruction breakpoint matches and RF does not hold it back [SDM3 17.3.1.1].
+bool Interpreter::instruction_breakpoint() {
+  const CpuState& state = cpu_.state;
+  if ((state.dr[7] & 0xFF) == 0 || (state.rflags & flag::kRf) != 0) return false;
+  const u64 linear = state.rip + (cpu_.mode.bits64 ? 0 : state.segment[static_cast<unsigned>(Segment::Cs)].base);
+  u64 hits = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    const bool enabled = ((state.dr[7] >> (2 * i)) & 3) != 0;
+    const bool on_execution = ((state.dr[7] >> (16 + 4 * i)) & 3) == 0;
+    if (enabled && on_execution && state.dr[i] == linear) hits |= bit(i);
+  }
+  if (hits == 0) return false;
+  system::deliver_exception(cpu_, {.vector = Vector::Db, .address = hits});
+  return true;
+}
+
+void Interpreter::step() {
+  const u64 rip = cpu_.state.rip;
+  const bool retired = step_instruction();
+  if (observer_ != nullptr) observer_->after(cpu_, rip, retired);
+}
+
+bool Interpreter::step_instruction() {
+  CpuState& state = cpu_.state;
+  Running& running = cpu_.running;
+  const InterruptShadow shadow = state.interrupt_shadow;
+  const bool trap_flag = (state.rflags & flag::kTf) != 0;
+  const u64 resume = state.rflags & flag::kRf;
+  if (shadow != InterruptShadow::MovSs && instruction_breakpoint()) return false;
+
+  running.single = true;
+  running.stamp |= kSingleKey;
+  const Block* block = block_here();
+  const i64 before = running.countdown;
+  running.countdown = 0;
+  running.repeating = false;
+  running.breakpoint_hits = 0;
+  bool no_step_trap = false;
+  if (block == nullptr) {
+    running.fault_pending = true;
+    running.countdown = 1;
+  } else {
+    no_step_trap = block->no_step_trap;
+    state.interrupt_shadow = InterruptShadow::None;
+    state.rflags &= ~flag::kRf;
+    dispatch(block);
+  }
+  const bool retired = running.countdown == 0;
+  running.countdown = before - (retired ? 1 : 0);
+  running.single = false;
+  running.stamp &= ~kSingleKey;
+  if (running.fault_pending) {
+    state.rflags |= resume;
+    deliver_pending();
+    return false;
+  }
+  after_step(running.breakpoint_hits | (trap_flag && !no_step_trap ? kStepTrap : 0));
+  return retired;
+}
+
+void Interpreter::after_step(u64 traps) {
+  traps |= held_traps_;
+  held_traps_ = 0;
+  if (traps == 0) return;
+  if (cpu_.state.interrupt_shadow == InterruptShadow::MovSs) {
+    held_traps_ = traps & ~kStepTrap;
+    return;
+  }
+  system::deliver_debug_trap(cpu_, traps);
+}
+
+}  // namespace xm::cpu::interp
