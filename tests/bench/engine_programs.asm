@@ -1,0 +1,354 @@
+; SPDX-License-Identifier: GPL-2.0-or-later
+; Guest programs for engine_bench: 64-bit, loaded at 1 MiB, each ends in HLT. RDI is the scale. Data lives from 4 MiB.
+bits 64
+org 0x100000
+data equ 0x400000
+
+%macro program 2
+%%start:
+    dq %1
+%%name:
+    db %2
+    times 24 - ($ - %%name) db 0
+%endmacro
+
+table:
+    program alu_mix, "alu mix"
+    program sieve, "sieve"
+    program chase_small, "pointer chase L1"
+    program chase_large, "pointer chase 4 MiB"
+    program copy_loop, "copy loop"
+    program copy_aliased, "copy aliased"
+    program rep_copy, "rep movs 64 KiB"
+    program quicksort, "quicksort"
+    program fib, "recursion (fib)"
+    program bytecode, "bytecode interpreter"
+    program indirect, "indirect calls"
+    program self_modify, "self-modifying loop"
+    program fresh_code, "fresh code x16 calls"
+    program page_invalidate, "invlpg + load"
+    program cr3_switch, "mov cr3 + 16 pages"
+    program system_calls, "int 80h round trip"
+    dq 0
+
+alu_mix:
+    imul rcx, rdi, 100000
+    mov eax, 1
+    mov ebx, 3
+    mov edx, 0x12345
+.loop:
+    add rax, rbx
+    xor rbx, rdx
+    lea rdx, [rdx + rax*4 + 7]
+    mov rsi, rax
+    shr rsi, 3
+    and rsi, 0xFFFF
+    add rbx, rsi
+    sub rdx, rbx
+    or rax, 1
+    rol rdx, 5
+    imul rbx, rax
+    test rbx, 8
+    jz .skip
+    inc rsi
+.skip:
+    dec rcx
+    jnz .loop
+    hlt
+
+sieve:
+    mov r9, rdi
+.again:
+    mov rdi, data
+    mov ecx, 65536
+    mov al, 1
+    rep stosb
+    mov esi, 2
+.outer:
+    cmp byte [data + rsi], 0
+    je .next
+    lea rdx, [rsi + rsi]
+.inner:
+    cmp rdx, 65536
+    jae .next
+    mov byte [data + rdx], 0
+    add rdx, rsi
+    jmp .inner
+.next:
+    inc rsi
+    cmp rsi, 65536
+    jb .outer
+    dec r9
+    jnz .again
+    hlt
+
+; Chain of pointers with a stride that visits every slot once.
+%macro chase 3  ; bytes, stride, steps per scale
+    mov rbx, data
+    xor eax, eax
+    mov ecx, %1 / 64
+%%build:
+    lea rdx, [rax + %2]
+    and rdx, %1 - 64
+    lea rsi, [rbx + rdx]
+    mov [rbx + rax], rsi
+    mov rax, rdx
+    dec rcx
+    jnz %%build
+    imul rcx, rdi, %3
+    mov rax, rbx
+%%walk:
+    mov rax, [rax]
+    mov rax, [rax]
+    mov rax, [rax]
+    mov rax, [rax]
+    dec rcx
+    jnz %%walk
+    hlt
+%endmacro
+chase_small:
+    chase 16384, 64*37, 200000
+chase_large:
+    chase 4194304, 64*4099, 200000
+
+%macro copy 1  ; distance
+    imul r9, rdi, 20
+%%again:
+    mov rsi, data
+    lea rdx, [rsi + %1]
+    mov ecx, 8192
+%%loop:
+    mov rax, [rsi]
+    mov rbx, [rsi + 8]
+    mov [rdx], rax
+    mov [rdx + 8], rbx
+    add rsi, 16
+    add rdx, 16
+    dec rcx
+    jnz %%loop
+    dec r9
+    jnz %%again
+    hlt
+%endmacro
+copy_loop:
+    copy 0x123000
+copy_aliased:
+    copy 0x1000000
+
+rep_copy:
+    imul r9, rdi, 2000
+.again:
+    mov rsi, data
+    mov rdi, data + 0x200000
+    mov ecx, 8192
+    rep movsq
+    dec r9
+    jnz .again
+    hlt
+
+quicksort:
+    mov r9, rdi
+.again:
+    mov ecx, 20000
+    mov rbx, data
+    mov eax, 12345
+.fill:
+    imul eax, eax, 1103515245
+    add eax, 12345
+    mov edx, eax
+    shr edx, 8
+    mov [rbx + rcx*4 - 4], edx
+    dec rcx
+    jnz .fill
+    mov rdi, data
+    mov rsi, data + 4*19999
+    call .sort
+    dec r9
+    jnz .again
+    hlt
+.sort:
+    cmp rdi, rsi
+    jae .done
+    push rbx
+    push r12
+    push r13
+    mov r12, rdi
+    mov r13, rsi
+    mov rax, rsi
+    sub rax, rdi
+    shr rax, 3
+    mov ebx, [rdi + rax*4]
+.part:
+    cmp [rdi], ebx
+    jae .right
+    add rdi, 4
+    jmp .part
+.right:
+    cmp [rsi], ebx
+    jbe .swap
+    sub rsi, 4
+    jmp .right
+.swap:
+    cmp rdi, rsi
+    ja .split
+    mov eax, [rdi]
+    mov edx, [rsi]
+    mov [rdi], edx
+    mov [rsi], eax
+    add rdi, 4
+    sub rsi, 4
+    cmp rdi, rsi
+    jbe .part
+.split:
+    push rdi
+    mov rdi, r12
+    call .sort
+    pop rdi
+    mov rsi, r13
+    call .sort
+    pop r13
+    pop r12
+    pop rbx
+.done:
+    ret
+
+fib:
+    mov r9, rdi
+.again:
+    mov edi, 24
+    call .f
+    dec r9
+    jnz .again
+    hlt
+.f:
+    cmp edi, 2
+    jb .leaf
+    push rbx
+    push rdi
+    dec edi
+    call .f
+    mov ebx, eax
+    pop rdi
+    sub edi, 2
+    call .f
+    add eax, ebx
+    pop rbx
+    ret
+.leaf:
+    mov eax, edi
+    ret
+
+; A tiny stack machine: r12 code pointer, rax accumulator.
+bytecode:
+    imul r9, rdi, 50000
+    lea r13, [rel .jumps]
+.again:
+    lea r12, [rel .code]
+.dispatch:
+    movzx ecx, byte [r12]
+    inc r12
+    jmp [r13 + rcx*8]
+.op_add:
+    add rax, 3
+    jmp .dispatch
+.op_xor:
+    xor rax, 0x55
+    jmp .dispatch
+.op_shift:
+    shl rax, 1
+    jmp .dispatch
+.op_load:
+    mov rax, [data]
+    jmp .dispatch
+.op_end:
+    dec r9
+    jnz .again
+    hlt
+.code: db 0, 1, 2, 0, 3, 1, 0, 2, 2, 1, 0, 3, 4
+align 8
+.jumps: dq .op_add, .op_xor, .op_shift, .op_load, .op_end
+
+indirect:
+    imul r9, rdi, 100000
+    lea r13, [rel .table]
+    xor ebx, ebx
+.again:
+    call [r13 + rbx*8]
+    inc ebx
+    and ebx, 3
+    dec r9
+    jnz .again
+    hlt
+.f0: add rax, 1
+    ret
+.f1: sub rax, 2
+    ret
+.f2: xor rax, 4
+    ret
+.f3: lea rax, [rax + rax]
+    ret
+align 8
+.table: dq .f0, .f1, .f2, .f3
+
+self_modify:
+    imul r9, rdi, 10000
+.again:
+    mov [rel .patch + 1], r9b
+.patch:
+    mov al, 0
+    dec r9
+    jnz .again
+    hlt
+
+fresh_code:
+    imul r9, rdi, 1000
+    mov rbx, data
+.again:
+    mov byte [rbx], 0xB8  ; mov eax, imm32; add eax, imm8; ret
+    mov [rbx + 1], r9d
+    mov dword [rbx + 5], 0xC305C083
+    mov ecx, 16
+.call:
+    call rbx
+    dec ecx
+    jnz .call
+    dec r9
+    jnz .again
+    hlt
+
+page_invalidate:
+    imul r9, rdi, 10000
+    mov rbx, 0x40000000   ; a region mapped by 4 KiB pages
+.again:
+    invlpg [rbx]
+    mov rax, [rbx]
+    dec r9
+    jnz .again
+    hlt
+
+cr3_switch:
+    imul r9, rdi, 2000
+    mov rbx, 0x40000000
+    mov rdx, cr3
+.again:
+    mov cr3, rdx
+%assign i 0
+%rep 16
+    mov rax, [rbx + i * 4096]
+%assign i i+1
+%endrep
+    dec r9
+    jnz .again
+    hlt
+
+system_calls:
+    imul r9, rdi, 10000
+.again:
+    int 0x80
+    dec r9
+    jnz .again
+    hlt
+
+align 16
+global_int80:
+    iretq
