@@ -153,9 +153,7 @@ CpuidResult CpuModel::clock_leaf(const CpuidContext& context) const {
 
 CpuidResult CpuModel::basic_leaf(u32 leaf, u32 subleaf, const CpuidContext& context) const {
   switch (leaf) {
-    case 0:
-      return {
-          .eax = highest_basic_leaf(), .ebx = characters("Genu"), .ecx = characters("ntel"), .edx = characters("ineI")};
+    case 0: return vendor_leaf(highest_basic_leaf());
     case 1: return version_leaf(context);
     case 2:
       if (vendor_ == Vendor::Amd) return {};
