@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Handlers of the floating-point and vector families for the block builder: each returns nullptr for an instruction
-// that is not of its family. The builder sets op.insn and calls prepare_fp_op for the operand fields of the fast
-// handlers.
+// The floating-point and vector families for the block builder: D8..DF and WAIT; MMX, SSE, AVX and their kin.
 #pragma once
 
 #include "cpu/interp/op.h"
 
 namespace xm::cpu::interp {
 
-Handler x87_handler(const Insn& insn);     // D8..DF and WAIT
-Handler vector_handler(const Insn& insn);  // MMX, SSE, AVX and their kin, LDMXCSR, STMXCSR, EMMS, VZEROALL
+struct BuildContext;
 
-// Fills dst, src, aux and the address fields from the operands of an instruction of either family.
-void prepare_fp_op(const Insn& insn, Op& op);
+// The handler that does everything from op.insn, or nullptr if the instruction is not of the family.
+Handler x87_handler(const Insn& insn);
+Handler vector_handler(const Insn& insn);
+
+// The handler specialised by operands, with op's operand fields; keeps the Insn in op.insn, since every such handler
+// falls back on the general one. False if the instruction is not of these families.
+bool select_fp(const BuildContext& context, const Insn& insn, Op& op);
+// The same but for op.insn, which the caller sets.
+bool choose_fp_handler(const BuildContext& context, const Insn& insn, Op& op);
 
 }  // namespace xm::cpu::interp

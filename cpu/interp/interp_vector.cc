@@ -3,6 +3,7 @@
 // cpu/semantics, write back. What does not fit this shape is in interp_vector_special.cc; what is hot has handlers of
 // its own in interp_sse_fast.cc. [SDM1 9-14, SDM2]
 #include "cpu/interp/fp_handlers.h"
+#include "cpu/interp/interp_x87.h"
 #include "cpu/interp/vector_fast.h"
 #include "cpu/interp/vector_operands.h"
 
@@ -63,15 +64,30 @@ bool execute(Vcpu& cpu, const Insn& insn) {
   return true;
 }
 
-const Op* generic(Vcpu& cpu, const Op* op) { return execute(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op); }
-
 }  // namespace
+
+const Op* vector_generic(Vcpu& cpu, const Op* op) { return execute(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op); }
 
 Handler vector_handler(const Insn& insn) {
   if (Handler special = special_vector_handler(insn.operation)) return special;
-  if (semantics::vector_form(insn).kernel == nullptr) return nullptr;
-  if (Handler fast = fast_vector_handler(insn)) return fast;
-  return generic;
+  return insn.operand_count != 0 && semantics::vector_form(insn).kernel != nullptr ? vector_generic : nullptr;
+}
+
+bool choose_fp_handler(const BuildContext& context, const Insn& insn, Op& op) {
+  if (select_x87(context, insn, op)) return true;
+  const Handler general = vector_handler(insn);
+  if (general == nullptr) return false;
+  const bool fast =
+      general == vector_generic && (select_fast_move(context, insn, op) || select_fast_float(context, insn, op) ||
+                                    select_fast_convert(context, insn, op) || select_fast_integer(context, insn, op));
+  if (!fast) op.handler = general;
+  return true;
+}
+
+bool select_fp(const BuildContext& context, const Insn& insn, Op& op) {
+  if (!choose_fp_handler(context, insn, op)) return false;
+  op.insn = context.keep(insn);
+  return true;
 }
 
 }  // namespace xm::cpu::interp

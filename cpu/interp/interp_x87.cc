@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "cpu/interp/build_context.h"
 #include "cpu/interp/fp_handlers.h"
 #include "cpu/semantics/x87_image.h"
 
@@ -119,19 +120,12 @@ const Op* move_form(Vcpu& cpu, const Op* op) {
 using Extended = std::array<u8, 10>;
 
 template <unsigned kOpcode, unsigned kReg, class T>
-const Op* load_form(Vcpu& cpu, const Op* op) {
+[[gnu::noinline]] const Op* load_any(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
-  const bool direct = x87_direct(cpu);
-  if (!direct && !check_x87(cpu)) return fault(cpu, op);
+  if (!check_x87(cpu)) return fault(cpu, op);
   T value{};
   if (!cpu.read(insn.segment, memory_offset(cpu, insn), value)) return fault(cpu, op);
-  // A device behind the address may have taken the state out of the host.
-  if (direct && x87_direct(cpu)) [[likely]] {
-    x87_native<kOpcode, kReg << 3 | 7>(&value);
-    note_x87_instruction(cpu, op);
-  } else {
-    static_cast<void>(run_x87(cpu, op, x87_kernel<kOpcode, kReg << 3 | 7>, &value));
-  }
+  static_cast<void>(run_x87(cpu, op, x87_kernel<kOpcode, kReg << 3 | 7>, &value));
   return next(cpu, op);
 }
 
@@ -149,9 +143,9 @@ template <unsigned kOpcode, unsigned kReg, class T>
 
 // The place must be writable before the stack is popped.
 template <unsigned kOpcode, unsigned kReg, class T>
-const Op* store_form(Vcpu& cpu, const Op* op) {
+[[gnu::noinline]] const Op* store_any(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
-  if (!x87_direct(cpu) && !check_x87(cpu)) return fault(cpu, op);
+  if (!check_x87(cpu)) return fault(cpu, op);
   const u64 offset = memory_offset(cpu, insn);
   if (!(cpu.host_fp.loaded & HostFp::kX87) && (cpu.state.x87.control & kX87Masks) != kX87Masks) [[unlikely]] {
     return unmasked_store<kOpcode, kReg, T>(cpu, op, offset);
@@ -161,6 +155,29 @@ const Op* store_form(Vcpu& cpu, const Op* op) {
   if (!run_x87(cpu, op, x87_kernel<kOpcode, kReg << 3 | 7>, &value)) return next(cpu, op);
   return cpu.write(insn.segment, offset, value) ? next(cpu, op) : fault(cpu, op);
 }
+
+// With a TLB hit and the state in the host, the guest's own bytes run on the guest's memory.
+template <unsigned kOpcode, unsigned kReg, class T, bool kStore, Address kForm>
+const Op* memory_form(Vcpu& cpu, const Op* op) {
+  const u8* host = kStore ? probe_write<T, kForm>(cpu, op) : probe_read<T, kForm>(cpu, op);
+  if (host == nullptr || !x87_direct(cpu)) [[unlikely]] {
+    return kStore ? store_any<kOpcode, kReg, T>(cpu, op) : load_any<kOpcode, kReg, T>(cpu, op);
+  }
+  x87_native<kOpcode, kReg << 3 | 7>(const_cast<u8*>(host));
+  note_x87_instruction(cpu, op);
+  return next(cpu, op);
+}
+
+// The handlers of one memory form, by how its address is made.
+struct MemoryForms {
+  Handler base = nullptr, full = nullptr, any = nullptr;
+};
+template <unsigned kOpcode, unsigned kReg, class T>
+constexpr MemoryForms load_form{memory_form<kOpcode, kReg, T, false, Address::Base>,
+                                memory_form<kOpcode, kReg, T, false, Address::Full>, load_any<kOpcode, kReg, T>};
+template <unsigned kOpcode, unsigned kReg, class T>
+constexpr MemoryForms store_form{memory_form<kOpcode, kReg, T, true, Address::Base>,
+                                 memory_form<kOpcode, kReg, T, true, Address::Full>, store_any<kOpcode, kReg, T>};
 
 // --- tables: [opcode - D8][modrm - C0] and [opcode - D8][reg field]
 using RegisterHandlers = std::array<std::array<Handler, 64>, 8>;
@@ -190,20 +207,20 @@ constexpr RegisterHandlers kRegisterHandlers = register_handlers<RegisterForm>(s
 
 // Operand types of D8..DF by the operation that reads them; D9 and DB, DD, DF mix loads and stores.
 template <unsigned kOpcode, class T, std::size_t... kReg>
-constexpr std::array<Handler, 8> arithmetic_handlers(std::index_sequence<kReg...>) {
+constexpr std::array<MemoryForms, 8> arithmetic_handlers(std::index_sequence<kReg...>) {
   return {load_form<kOpcode, kReg, T>...};
 }
 template <unsigned kOpcode, class T>
-constexpr std::array<Handler, 8> arithmetic_row() {
+constexpr std::array<MemoryForms, 8> arithmetic_row() {
   return arithmetic_handlers<kOpcode, T>(std::make_index_sequence<8>());
 }
 
-constexpr std::array<Handler, 8> kMemoryHandlers[] = {
+constexpr std::array<MemoryForms, 8> kMemoryForms[] = {
     arithmetic_row<0xD8, u32>(),
-    {load_form<0xD9, 0, u32>, nullptr, store_form<0xD9, 2, u32>, store_form<0xD9, 3, u32>},
+    {load_form<0xD9, 0, u32>, MemoryForms{}, store_form<0xD9, 2, u32>, store_form<0xD9, 3, u32>},
     arithmetic_row<0xDA, u32>(),
-    {load_form<0xDB, 0, u32>, store_form<0xDB, 1, u32>, store_form<0xDB, 2, u32>, store_form<0xDB, 3, u32>, nullptr,
-     load_form<0xDB, 5, Extended>, nullptr, store_form<0xDB, 7, Extended>},
+    {load_form<0xDB, 0, u32>, store_form<0xDB, 1, u32>, store_form<0xDB, 2, u32>, store_form<0xDB, 3, u32>,
+     MemoryForms{}, load_form<0xDB, 5, Extended>, MemoryForms{}, store_form<0xDB, 7, Extended>},
     arithmetic_row<0xDC, u64>(),
     {load_form<0xDD, 0, u64>, store_form<0xDD, 1, u64>, store_form<0xDD, 2, u64>, store_form<0xDD, 3, u64>},
     arithmetic_row<0xDE, u16>(),
@@ -217,7 +234,17 @@ Handler x87_handler(const Insn& insn) {
   if (Handler control = x87_control_handler(insn)) return control;
   if (insn.map != OpcodeMap::OneByte || insn.opcode < 0xD8 || insn.opcode > 0xDF) return nullptr;
   const unsigned row = insn.opcode - 0xD8u;
-  return insn.mod() == 3 ? kRegisterHandlers[row][insn.modrm - 0xC0u] : kMemoryHandlers[row][insn.reg_field()];
+  return insn.mod() == 3 ? kRegisterHandlers[row][insn.modrm - 0xC0u] : kMemoryForms[row][insn.reg_field()].any;
+}
+
+bool select_x87(const BuildContext& context, const Insn& insn, Op& op) {
+  op.handler = x87_handler(insn);
+  if (op.handler == nullptr || insn.mod() == 3 || x87_control_handler(insn) != nullptr) return op.handler != nullptr;
+  const MemoryForms& forms = kMemoryForms[insn.opcode - 0xD8u][insn.reg_field()];
+  Address form = Address::Any;
+  if (!context.memory(insn, op, form)) form = Address::Any;
+  if (form != Address::Any) op.handler = form == Address::Base ? forms.base : forms.full;
+  return true;
 }
 
 }  // namespace xm::cpu::interp

@@ -8,6 +8,8 @@
 
 namespace xm::cpu::interp {
 
+struct BuildContext;
+
 // A register form by its bytes; the memory form works on [RDI].
 using X87Kernel = void (*)(void* memory);
 
@@ -37,5 +39,6 @@ void x87_kernel(void* memory) {
 [[nodiscard]] bool run_x87(Vcpu& cpu, const Op* op, X87Kernel kernel, void* memory);
 
 Handler x87_control_handler(const Insn& insn);  // FLDCW to FNSAVE, FNINIT, WAIT; interp_x87_control.cc
+bool select_x87(const BuildContext& context, const Insn& insn, Op& op);
 
 }  // namespace xm::cpu::interp

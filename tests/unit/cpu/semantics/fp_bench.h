@@ -19,6 +19,7 @@ struct FpValues {
   std::array<u64, 4> mmx{};
   u64 rax = 0, rcx = 0, rdx = 0, flags = 2;
   u32 mxcsr = 0x1F80;
+  bool resident = false;  // guest only: the host holds the guest's environment before the instruction
   bool faulted = false;  // SIGFPE, or #XM
 };
 

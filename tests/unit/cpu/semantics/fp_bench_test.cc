@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "cpu/decode/decoder.h"
+#include "cpu/interp/build_context.h"
 #include "cpu/interp/fp_handlers.h"
 #include "cpu/system/cpuid.h"
 #include "emu/base/log.h"
@@ -149,13 +150,12 @@ std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues
   constexpr u64 kMemory = 0x10000;
   Insn insn;
   if (decode_into(code, CodeSize::Bits64, insn) != DecodeStatus::Ok) return std::nullopt;
-  interp::Handler handler = interp::vector_handler(insn);
-  if (handler == nullptr) return std::nullopt;
-  interp::Op ops[2] = {{.handler = handler}, {.handler = stop}};
-  ops[0].insn = &insn;
-  interp::prepare_fp_op(insn, ops[0]);
-
   Vcpu& cpu = parts_->cpu;
+  const interp::BuildContext context{.cpu = cpu, .bits64 = true};
+  interp::Op ops[2] = {{.handler = nullptr}, {.handler = stop}};
+  ops[0].insn = &insn;
+  if (!interp::choose_fp_handler(context, insn, ops[0])) return std::nullopt;
+
   for (unsigned i = 0; i < 4; ++i) {
     cpu.state.vector[i] = start.vector[i];
     cpu.state.x87.reg[i] = {start.mmx[i], 0xFFFF};
@@ -168,7 +168,11 @@ std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues
   cpu.set_rflags(start.flags);
   cpu.state.mxcsr = start.mxcsr;
   cpu.running.fault_pending = false;
-  handler(cpu, ops);
+  // Sometimes as in the middle of a program, where fast handlers run: MXCSR and x87 state live in the host already.
+  constexpr u16 kX87AllMasked = 0x3F;
+  if (start.resident && (start.mxcsr & kMxcsrMasks) == kMxcsrMasks) load_host_mxcsr(cpu);
+  if (start.resident && (cpu.state.x87.control & kX87AllMasked) == kX87AllMasked) load_host_x87(cpu);
+  ops[0].handler(cpu, ops);
   leave_host_fp(cpu);
 
   FpValues values;
