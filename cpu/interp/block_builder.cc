@@ -246,13 +246,13 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
     op.insn = cache_.keep(insn);
     return system;
   }
-  for (const auto family : {select_move, select_alu, select_shift, select_stack}) {
+  for (const auto family : {select_move, select_alu, select_shift, select_stack, select_fp}) {
     Op trial = op;
     if (!family(context, insn, trial)) continue;
     op = trial;
     return op.handler;
   }
-  for (const auto family : {integer_handler, string_handler, x87_handler, vector_handler}) {
+  for (const auto family : {integer_handler, string_handler}) {
     if (const Handler handler = family(insn)) {
       op.insn = cache_.keep(insn);
       return handler;
