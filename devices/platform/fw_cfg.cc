@@ -179,7 +179,13 @@ bool FwCfg::dma_read(u64 address, u32 length) {
     if (!memory_.write(GuestPhys{address}, {item->bytes.data() + offset_, count})) return false;
     offset_ += count;
   }
-  return length == count || memory_.fill(GuestPhys{address + count}, 0, length - count);
+  // Piece by piece, so that a length of 4 GiB into nowhere ends at once.
+  while (count < length) {
+    const auto piece = std::min<u32>(length - count, kPageSize);
+    if (!memory_.fill(GuestPhys{address + count}, 0, piece)) return false;
+    count += piece;
+  }
+  return true;
 }
 
 bool FwCfg::dma_write(u64 address, u32 length) {

@@ -20,7 +20,6 @@ constexpr unsigned kAllMask = 15;
 constexpr u8 kCommandDisable = 0x04;
 constexpr u8 kModeAutoInitialize = 0x10;
 constexpr u8 kModeDecrement = 0x20;
-constexpr unsigned kTransferVerify = 0;
 constexpr unsigned kTransferWrite = 1;  // to memory
 constexpr unsigned kTransferRead = 2;   // from memory
 
