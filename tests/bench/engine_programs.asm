@@ -29,7 +29,13 @@ table:
     program page_invalidate, "invlpg + load"
     program cr3_switch, "mov cr3 + 16 pages"
     program system_calls, "int 80h round trip"
+    program matmul, "SSE2 matmul"
+    program nbody, "n-body"
+    program x87, "x87"
+    program sse_integer, "SSE2 bytes"
     dq 0
+
+%include "fp_programs.inc"
 
 alu_mix:
     imul rcx, rdi, 100000
