@@ -16,7 +16,8 @@ struct PhysPage {
   std::atomic<u8>* marks = nullptr;  // page marks (kMarkHasCode), with write_host
 };
 
-inline constexpr u8 kMarkHasCode = 1;  // same bit as bus::kPageHasCode
+// Bit 0: some vCPU holds code decoded from the page (bus::kPageHasCode). Bits 1-6: vCPU 0-5 does; bit 7: a later one.
+inline constexpr u8 kMarkHasCode = 1;
 
 class BusPort {
  public:
@@ -47,7 +48,8 @@ class BusPort {
   virtual void set_tsc_deadline(u64 deadline, u64 tsc_now) = 0;
   virtual u32 apic_id() = 0;
 
-  // This vCPU wrote to a page marked kMarkHasCode: every other vCPU that may hold blocks of it must be told.
+  // This vCPU wrote to a page marked kMarkHasCode, or (size 0) has just marked it: every other vCPU must be told, by
+  // Engine::code_written.
   virtual void code_written(GuestPhys address, unsigned size_bytes) = 0;
   // x87 error with CR0.NE = 0: FERR# pin (IRQ 13 on a PC); cleared through port F0h outside the CPU.
   virtual void set_ferr(bool level) = 0;

@@ -71,11 +71,7 @@ void BlockCache::reserve() {
 }
 
 void BlockCache::drop_all() {
-  if (alone_) {
-    for (auto& [page, code] : pages_) {
-      if (code.marks != nullptr) code.marks->fetch_and(static_cast<u8>(~kMarkHasCode));
-    }
-  }
+  for (auto& [page, code] : pages_) release_mark(code.marks);
   pages_.clear();
   hash_->fill(nullptr);
   jump_cache_->fill(no_block());
@@ -125,7 +121,7 @@ void BlockCache::register_page(u64 page, Block* block) {
   code.blocks.push_back(block);
   code.marks = memory.marks;
   if (memory.marks == nullptr) return;
-  if ((memory.marks->fetch_or(kMarkHasCode) & kMarkHasCode) != 0 && code.blocks.size() > 1) return;
+  if ((memory.marks->fetch_or(kMarkHasCode | holder_mark_) & holder_mark_) != 0 && code.blocks.size() > 1) return;
   // New code page: nobody may go on writing to it unwatched. Size 0 tells the other processors just that.
   cpu_.tlb.flush_writes_to(memory.write_host);
   if (!alone_) cpu_.bus.code_written(GuestPhys{page}, 0);
@@ -138,6 +134,18 @@ void BlockCache::insert(Block* block) {
   register_page(block->physical & ~kPageMask, block);
   if (block->crosses_page()) register_page(block->second_physical & ~kPageMask, block);
   (*jump_cache_)[jump_cache_slot(block->rip)] = block;
+}
+
+// This vCPU holds no more blocks of a page; the last holder takes the mark of the page itself away. A mark that several
+// vCPUs share stays.
+void BlockCache::release_mark(std::atomic<u8>* marks) const {
+  if (marks == nullptr || holder_mark_ == kSharedMark) return;
+  u8 before = marks->load();
+  u8 after = 0;
+  do {
+    after = static_cast<u8>(before & ~holder_mark_);
+    if (after == kMarkHasCode) after = 0;
+  } while (!marks->compare_exchange_weak(before, after));
 }
 
 void BlockCache::unhash(Block* block) {
@@ -169,14 +177,17 @@ void BlockCache::drop_range(u64 address, u64 size_bytes) {
       return first || second;
     });
     if (!code.blocks.empty()) continue;
-    if (alone_ && code.marks != nullptr) code.marks->fetch_and(static_cast<u8>(~kMarkHasCode));
-    if (alone_) pages_.erase(found);
+    release_mark(code.marks);
+    pages_.erase(found);
   }
 }
 
 void BlockCache::code_changed(GuestPhys address, u64 size_bytes) {
   drop_range(address.value, size_bytes);
-  if (!alone_) cpu_.bus.code_written(address, static_cast<unsigned>(size_bytes));
+  if (alone_) return;
+  const PhysPage& page = cpu_.phys.page(address.value);
+  const u8 others = page.marks == nullptr ? 0 : static_cast<u8>(page.marks->load() & ~(holder_mark_ | kMarkHasCode));
+  if (others != 0 || holder_mark_ == kSharedMark) cpu_.bus.code_written(address, static_cast<unsigned>(size_bytes));
 }
 
 Block* find_block(Vcpu& cpu) { return cpu.running.blocks->find(); }

@@ -37,8 +37,11 @@ class BlockCache final : public mmu::CodeWatch {
   void code_changed(GuestPhys address, u64 size_bytes) override;
   // Somebody did: drops what was decoded from there.
   void drop_range(u64 address, u64 size_bytes);
-  // No other vCPU exists: marks of pages without blocks can be cleared.
-  void set_alone(bool alone) { alone_ = alone; }
+  // Which vCPU this is; `alone`: no other shares the memory, so nobody need be told of anything.
+  void set_processor(unsigned index, bool alone) {
+    alone_ = alone;
+    holder_mark_ = static_cast<u8>(index < kOwnMarks ? 2u << index : kSharedMark);
+  }
 
   u64 blocks_built() const { return built_; }
 
@@ -47,6 +50,8 @@ class BlockCache final : public mmu::CodeWatch {
     std::vector<Block*> blocks;
     std::atomic<u8>* marks = nullptr;
   };
+  static constexpr unsigned kOwnMarks = 6;
+  static constexpr u8 kSharedMark = 0x80;
   static constexpr size_t kArenaBytes = size_t{48} << 20;
   static constexpr size_t kInsnCapacity = size_t{1} << 17;
   static constexpr unsigned kHashBuckets = 1 << 16;
@@ -67,7 +72,10 @@ class BlockCache final : public mmu::CodeWatch {
   std::unique_ptr<std::array<Block*, kHashBuckets>> hash_;
   std::unique_ptr<std::array<Block*, kJumpCacheSlots>> jump_cache_;
   std::unordered_map<u64, CodePage> pages_;  // by physical page address
+  void release_mark(std::atomic<u8>* marks) const;
+
   bool alone_ = false;
+  u8 holder_mark_ = kSharedMark;  // of this vCPU in the page marks
   u64 built_ = 0;
 };
 

@@ -149,6 +149,32 @@ const Op* call_indirect(Vcpu& cpu, const Op* op) {
   return jump_to(cpu, cpu.block_rip);
 }
 
+template <Address kForm>
+const Op* jump_memory64(Vcpu& cpu, const Op* op) {
+  const u8* host = probe_read<u64, kForm>(cpu, op);
+  const u64 target = host == nullptr ? 0 : load_host<u64>(host);
+  if (__builtin_expect(host == nullptr || !detail::canonical(target, false), 0)) return jump_indirect(cpu, op);
+  return jump_to(cpu, target);
+}
+
+template <Address kForm>
+const Op* call_memory64(Vcpu& cpu, const Op* op) {
+  const u8* host = probe_read<u64, kForm>(cpu, op);
+  u64& rsp = cpu.state.gpr[gpr::kRsp];
+  u8* stack = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
+  const u64 target = host == nullptr ? 0 : load_host<u64>(host);
+  if (__builtin_expect(host == nullptr || stack == nullptr || !detail::canonical(target, false), 0))
+    return call_indirect(cpu, op);
+  store_host(stack, cpu.block_rip + op->ip_offset + op->length);
+  rsp -= 8;
+  return jump_to(cpu, target);
+}
+
+Handler memory_branch_handler(bool call, Address form) {
+  if (form == Address::Base) return call ? call_memory64<Address::Base> : jump_memory64<Address::Base>;
+  return call ? call_memory64<Address::Full> : jump_memory64<Address::Full>;
+}
+
 [[gnu::noinline]] bool return_work(Vcpu& cpu, unsigned size, u64 release) {
   const u64 before = cpu.state.gpr[gpr::kRsp];
   u64 target = 0;
@@ -242,6 +268,9 @@ bool select_branch(const BuildContext& context, const Insn& insn, Op& op, Links&
       }
       op.insn = context.keep(insn);
       op.handler = call ? call_indirect : jump_indirect;
+      Address form{};
+      if (context.bits64 && insn.operand_size == 8 && context.memory(insn, op, form) && form != Address::Any)
+        op.handler = memory_branch_handler(call, form);
       return true;
     }
     case Operation::Jcc:

@@ -20,7 +20,7 @@ constexpr u32 kPins = Signals::kIntr | Signals::kNmi | Signals::kSmi | Signals::
 Interpreter::Interpreter(BusPort& bus, const CpuModel& model, Log& log, Options options)
     : cpu_(bus, model, log), cache_(cpu_), builder_(cpu_, cache_) {
   cpu_.phys_bits = model.physical_address_bits();
-  cache_.set_alone(options.alone);
+  cache_.set_processor(options.index, options.alone);
   set_state(reset_state(model.signature(), options.bootstrap_processor));
 }
 

@@ -29,6 +29,7 @@ class Interpreter final : public Engine {
   struct Options {
     bool bootstrap_processor = true;
     bool alone = false;  // no other processor shares this memory
+    unsigned index = 0;  // of this processor among those that do
   };
   Interpreter(BusPort& bus, const CpuModel& model, Log& log, Options options);
 
