@@ -7,12 +7,14 @@
 #include <ucontext.h>
 #include <xmmintrin.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
 #include "cpu/decode/decoder.h"
 #include "cpu/interp/build_context.h"
 #include "cpu/interp/fp_handlers.h"
+#include "cpu/semantics/x87_image.h"
 #include "cpu/system/cpuid.h"
 #include "emu/base/log.h"
 #include "tests/unit/cpu/test_bus.h"
@@ -87,13 +89,18 @@ const interp::Op* stop(Vcpu&, const interp::Op*) { return nullptr; }
 
 }  // namespace
 
-FpValues run_on_host(const std::vector<u8>& code, const FpValues& start, bool mmx) {
+FpValues run_on_host(const std::vector<u8>& code, const FpValues& start, Besides besides) {
+  const bool mmx = besides == Besides::Mmx;
   static Stub stub;  // the page is made once
   stub.clear();
   alignas(32) FpValues values = start;
   stub.bytes({0x48, 0x8D});  // LEA RSI, memory
   stub.at(6, offsetof(FpValues, memory));
   emit_transfer(stub, true, mmx);
+  if (besides == Besides::X87) {
+    stub.bytes({0xDD});  // FRSTOR
+    stub.at(4, offsetof(FpValues, x87));
+  }
   stub.bytes({0x0F, 0xAE});  // LDMXCSR
   stub.at(2, offsetof(FpValues, mxcsr));
   stub.bytes({0xFF});  // PUSH flags; POPF
@@ -104,6 +111,10 @@ FpValues run_on_host(const std::vector<u8>& code, const FpValues& start, bool mm
   stub.at(0, offsetof(FpValues, flags));
   stub.bytes({0x0F, 0xAE});  // STMXCSR
   stub.at(3, offsetof(FpValues, mxcsr));
+  if (besides == Besides::X87) {
+    stub.bytes({0xDD});  // FNSAVE
+    stub.at(6, offsetof(FpValues, x87));
+  }
   emit_transfer(stub, false, mmx);
   if (mmx) stub.bytes({0x0F, 0x77});     // EMMS
   stub.bytes({0xC5, 0xF8, 0x77, 0xC3});  // VZEROUPPER; RET
@@ -146,20 +157,65 @@ GuestFp::GuestFp() : parts_(new Parts) {
 GuestFp::~GuestFp() { delete parts_; }
 Fault GuestFp::last_fault() const { return parts_->cpu.fault; }
 
-std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues& start) {
+namespace {
+
+// The 32-bit protected-mode image: environment, then ST(0) first.
+void load_image(X87State& state, const std::array<u8, 108>& image) {
+  std::array<u8, 28> environment{};
+  std::copy_n(image.begin(), environment.size(), environment.begin());
+  semantics::load_environment(state, environment, semantics::X87Format::Protected32);
+  for (unsigned i = 0; i < 8; ++i) {
+    state.reg[(semantics::x87_top(state.status) + i) & 7] = {load_le<u64>(&image[28 + i * 10]),
+                                                             load_le<u16>(&image[36 + i * 10])};
+  }
+}
+void store_image(const X87State& state, std::array<u8, 108>& image) {
+  const auto environment = semantics::store_environment(state, semantics::X87Format::Protected32);
+  std::copy(environment.begin(), environment.end(), image.begin());
+  for (unsigned i = 0; i < 8; ++i) {
+    const X87Register& reg = state.reg[(semantics::x87_top(state.status) + i) & 7];
+    store_le(&image[28 + i * 10], reg.significand);
+    store_le(&image[36 + i * 10], reg.sign_exponent);
+  }
+}
+
+// Decodes all of the code and chooses handlers; empty if there is none for one of them.
+struct Program {
+  std::vector<Insn> insns;
+  std::vector<interp::Op> ops;
+};
+bool build(const Vcpu& cpu, std::span<const u8> code, Program& program) {
+  program.insns.reserve(code.size());
+  while (!code.empty()) {
+    Insn insn;
+    if (decode_into(code, CodeSize::Bits64, insn) != DecodeStatus::Ok) return false;
+    const interp::BuildContext context{.cpu = cpu, .bits64 = true};
+    program.insns.push_back(insn);
+    interp::Op op{};
+    op.insn = &program.insns.back();
+    if (!interp::choose_fp_handler(context, insn, op)) return false;
+    program.ops.push_back(op);
+    code = code.subspan(insn.length);
+  }
+  interp::Op end{};
+  end.handler = stop;
+  program.ops.push_back(end);
+  return true;
+}
+
+}  // namespace
+
+std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues& start, Besides besides) {
   constexpr u64 kMemory = 0x10000;
-  Insn insn;
-  if (decode_into(code, CodeSize::Bits64, insn) != DecodeStatus::Ok) return std::nullopt;
   Vcpu& cpu = parts_->cpu;
-  const interp::BuildContext context{.cpu = cpu, .bits64 = true};
-  interp::Op ops[2] = {{.handler = nullptr}, {.handler = stop}};
-  ops[0].insn = &insn;
-  if (!interp::choose_fp_handler(context, insn, ops[0])) return std::nullopt;
+  Program program;
+  if (!build(cpu, code, program)) return std::nullopt;
 
   for (unsigned i = 0; i < 4; ++i) {
     cpu.state.vector[i] = start.vector[i];
     cpu.state.x87.reg[i] = {start.mmx[i], 0xFFFF};
   }
+  if (besides == Besides::X87) load_image(cpu.state.x87, start.x87);
   parts_->bus.load(kMemory, start.memory);
   cpu.state.gpr[gpr::kRax] = start.rax;
   cpu.state.gpr[gpr::kRcx] = start.rcx;
@@ -169,10 +225,10 @@ std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues
   cpu.state.mxcsr = start.mxcsr;
   cpu.running.fault_pending = false;
   // Sometimes as in the middle of a program, where fast handlers run: MXCSR and x87 state live in the host already.
-  constexpr u16 kX87AllMasked = 0x3F;
   if (start.resident && (start.mxcsr & kMxcsrMasks) == kMxcsrMasks) load_host_mxcsr(cpu);
-  if (start.resident && (cpu.state.x87.control & kX87AllMasked) == kX87AllMasked) load_host_x87(cpu);
-  ops[0].handler(cpu, ops);
+  if (start.resident && (cpu.state.x87.control & kX87Masks) == kX87Masks) load_host_x87(cpu);
+  // One call does it all where handlers call each other.
+  for (const interp::Op* op = program.ops.data(); op != nullptr;) op = op->handler(cpu, op);
   leave_host_fp(cpu);
 
   FpValues values;
@@ -180,6 +236,7 @@ std::optional<FpValues> GuestFp::run(const std::vector<u8>& code, const FpValues
     values.vector[i] = cpu.state.vector[i];
     values.mmx[i] = cpu.state.x87.reg[i].significand;
   }
+  if (besides == Besides::X87) store_image(cpu.state.x87, values.x87);
   std::memcpy(values.memory.data(), parts_->bus.ram() + kMemory, values.memory.size());
   values.rax = cpu.state.gpr[gpr::kRax];
   values.rcx = cpu.state.gpr[gpr::kRcx];
