@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Machine: the composition root. Built from a Config, it owns the board, the vCPU threads and the machine thread's event
-// loop, and decides what happens on reset, power-off, stop and quit.
+// Machine: the composition root. Built from a Config, it owns the board, the vCPU threads and the machine thread's
+// event loop, and decides what happens on reset, power-off, stop and quit.
 //
 // Threads (docs/threads.md): run() makes the calling thread the machine thread; it dispatches back-end completions,
 // clock events and requests with the machine lock held. Each vCPU has its own thread and takes the lock for device
@@ -17,6 +17,7 @@
 #include "emu/base/result.h"
 #include "emu/bus/virtual_clock.h"
 #include "emu/host/event_loop.h"
+#include "emu/machine/board.h"
 #include "emu/machine/config.h"
 #include "emu/machine/host_clock.h"
 #include "emu/machine/vcpu_thread.h"
@@ -27,9 +28,7 @@ class TerminalMux;
 
 namespace xm::machine {
 
-class Board;
-
-class Machine {
+class Machine final : private BoardOwner {
  public:
   // Builds everything; nothing runs yet. Every host resource that can fail (files, ports, memory) fails here.
   static Result<std::unique_ptr<Machine>> create(Config config);
@@ -39,16 +38,19 @@ class Machine {
   int run();
 
   // --- requests, from any thread (devices make them on vCPU threads with the lock held)
-  void request_reset();
-  void request_power_off();
-  void request_quit(int exit_status);
+  void request_reset() override;
+  void request_power_off() override;
+  void request_quit(int exit_status) override;
   void request_stop();
 
   // --- control, on the machine thread
-  void stop();      // parks all vCPUs, guest time stands still
+  void stop();  // parks all vCPUs, guest time stands still
   void resume();
   bool running() const { return running_; }
   void power_button();
+  // Runs `work` while every vCPU stands between two instructions. Called with the machine lock held, which is let go
+  // while the CPUs come to rest.
+  void with_parked_cpus(const std::function<void()>& work);
 
   const Config& config() const { return config_; }
   Board& board() { return *board_; }
@@ -63,6 +65,8 @@ class Machine {
   void set_display_hook(std::function<void()> hook) { display_hook_ = std::move(hook); }
 
  private:
+  void guest_panicked() override;
+  void code_written(GuestPhys address, u64 size_bytes) override;
   explicit Machine(Config config);
   Result<void> build();
   Result<void> open_log();

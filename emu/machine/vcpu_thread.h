@@ -67,7 +67,6 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void quit();  // ends and joins the thread
   void set_budget(u64 instructions) { budget_ = instructions; }
 
-
   // CpuPins
   void set_intr(bool level) override;
   void raise_nmi() override { signal(cpu::Signals::kNmi); }
