@@ -61,8 +61,6 @@ class Machine final : private BoardOwner {
   std::vector<std::unique_ptr<VcpuThread>>& vcpus() { return vcpus_; }
   // The monitor's end of the terminal or of -monitor; null if there is none.
   devices::CharBackend* monitor_port() { return monitor_port_; }
-  // A front end (window) that wants to be called on the machine thread at each turn of the loop, lock held.
-  void set_display_hook(std::function<void()> hook) { display_hook_ = std::move(hook); }
 
  private:
   void guest_panicked() override;
@@ -89,13 +87,12 @@ class Machine final : private BoardOwner {
   devices::CharBackend* monitor_port_ = nullptr;
   std::unique_ptr<Board> board_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
-  std::function<void()> display_hook_;
 
   std::atomic<u32> requests_{0};
   std::atomic<int> exit_status_{0};
+  u32 signature_ = 0;  // CPUID.1:EAX, which RDX holds after reset
   bool running_ = false;
   bool quit_ = false;
-  bool powered_off_ = false;
   int signal_fd_ = -1;
 };
 

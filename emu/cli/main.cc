@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// `xiaoma`: verbs, and the drop-in names (…system-x86_64). Strings in, Config out; errors become one line and a status.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "emu/base/exit_status.h"
+#include "emu/cli/doctor.h"
+#include "emu/cli/options.h"
+#include "emu/display/sdl_window.h"
+#include "emu/machine/registry.h"
+#include "emu/monitor/monitor.h"
+
+namespace xm::cli {
+
+namespace {
+
+constexpr const char* kVersion = "xiaoma 0.1";
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "xiaoma: error: %s\n", error.message.c_str());
+  return error.exit_status;
+}
+
+int print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return std::ferror(stdout) != 0 || std::fflush(stdout) != 0 ? exit_status::kUsage : exit_status::kOk;
+}
+
+int run_machine(machine::Config config) {
+  const bool window = config.display == machine::DisplayKind::Sdl;
+  Result<std::unique_ptr<machine::Machine>> made = machine::Machine::create(std::move(config));
+  if (!made.ok()) return fail(made.error());
+  machine::Machine& machine = **made;
+  std::unique_ptr<monitor::Monitor> console;
+  if (machine.monitor_port() != nullptr) console = std::make_unique<monitor::Monitor>(machine, *machine.monitor_port());
+  std::unique_ptr<display::SdlWindow> screen;
+  if (window) {
+    Result<std::unique_ptr<display::SdlWindow>> opened = display::SdlWindow::open(machine);
+    if (!opened.ok()) return fail(opened.error());
+    screen = std::move(*opened);
+  }
+  return machine.run();
+}
+
+int run(const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i + 1 < words.size(); i++) {
+    // `-device help`, `-machine help`, `-cpu help` list what there is and do nothing else.
+    const std::string option =
+        words[i].substr(words[i].find_first_not_of('-') == std::string::npos ? 0 : words[i].find_first_not_of('-'));
+    const std::string& value = words[i + 1];
+    if (value == "help" || value == "?" || value.ends_with(",help")) {
+      const std::string listing = machine::list_registry(option, value);
+      if (!listing.empty()) return print(listing);
+    }
+  }
+  Result<ParsedRun> parsed = parse_run(words);
+  if (!parsed.ok()) return fail(parsed.error());
+  if (parsed->help) return print(run_help());
+  if (parsed->version) return print(std::string(kVersion) + "\n");
+  return run_machine(std::move(parsed->config));
+}
+
+constexpr const char* kUsage =
+    "usage: xiaoma VERB ...\n"
+    "  run [options] [disk]   start a virtual machine (xiaoma run --help)\n"
+    "  doctor [--json]        what this host offers: KVM, TAP, libraries\n"
+    "  help [VERB]            this text\n"
+    "  version                the version\n"
+    "  man | completion       man page (roff) and bash completion of `run`\n";
+
+int refuse_verb(const std::string& verb, const char* hint) {
+  return fail({"verb not available in this version: " + verb + "; " + hint});
+}
+
+int main_with_verb(const std::string& verb, const std::vector<std::string>& rest) {
+  if (verb == "run") return run(rest);
+  if (verb == "doctor") return doctor(rest);
+  if (verb == "help" || verb == "--help" || verb == "-h")
+    return print(rest.empty() || rest[0] != "run" ? kUsage : run_help());
+  if (verb == "version" || verb == "--version") return print(std::string(kVersion) + "\n");
+  if (verb == "man") return print(run_man_page());
+  if (verb == "completion") return print(bash_completion());
+  if (verb == "img") return refuse_verb(verb, "use qemu-img");
+  if (verb == "bench" || verb == "trace" || verb == "ctl") return refuse_verb(verb, "see `xiaoma help`");
+  return fail({"unknown verb: " + verb + "; see `xiaoma help`"});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const std::string program = argc > 0 ? argv[0] : "";
+  if (program.ends_with("system-x86_64")) return run(words);
+  if (words.empty()) {
+    std::fputs(kUsage, stderr);
+    return exit_status::kUsage;
+  }
+  const std::string verb = words.front();
+  words.erase(words.begin());
+  return main_with_verb(verb, words);
+}
+
+}  // namespace xm::cli
+
+int main(int argc, char** argv) { return xm::cli::main(argc, argv); }

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "emu/machine/machine.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "emu/base/exit_status.h"
+#include "emu/host/char_host.h"
+#include "emu/host/terminal.h"
+#include "emu/machine/engines.h"
+
+namespace xm::machine {
+
+namespace {
+
+// The TSC runs at a round gigahertz: one tick a nanosecond of guest time, so that every clock of the machine agrees.
+constexpr u64 kTscFrequencyHz = 1'000'000'000;
+
+constexpr u32 kRequestReset = 1, kRequestPowerOff = 2, kRequestQuit = 4, kRequestStop = 8, kRequestTripleFault = 16;
+
+}  // namespace
+
+Machine::Machine(Config config) : config_(std::move(config)) {
+  clock_ = std::make_unique<bus::VirtualClock>(host_clock_);
+}
+
+Machine::~Machine() {
+  for (auto& vcpu : vcpus_) vcpu->quit();
+  vcpus_.clear();
+  board_.reset();
+  characters_.clear();
+  terminal_.reset();
+  if (signal_fd_ >= 0) {
+    loop_->remove_fd(signal_fd_);
+    ::close(signal_fd_);
+  }
+}
+
+Result<std::unique_ptr<Machine>> Machine::create(Config config) {
+  std::unique_ptr<Machine> machine(new Machine(std::move(config)));
+  TRY(machine->build());
+  return machine;
+}
+
+Result<void> Machine::build() {
+  TRY(open_log());
+  loop_ = TRY(host::EventLoop::create());
+  clock_->on_earlier_deadline([this] { loop_->wake(); });
+  TRY(check_accelerators(config_));
+  TRY(open_characters());
+
+  std::vector<devices::CharBackend*> serials;
+  for (const CharConfig& serial : config_.serials) serials.push_back(TRY(open_character(serial, "serial")));
+  devices::CharBackend* debugcon = nullptr;
+  if (config_.debugcon) debugcon = TRY(open_character(*config_.debugcon, "debugcon"));
+  if (config_.monitor) monitor_port_ = TRY(open_character(*config_.monitor, "monitor"));
+
+  board_ = TRY(make_pc({.owner = *this,
+                        .config = config_,
+                        .clock = *clock_,
+                        .loop = *loop_,
+                        .log = log_,
+                        .serials = std::move(serials),
+                        .debugcon = debugcon,
+                        .tsc_frequency_hz = kTscFrequencyHz}));
+  return make_vcpus();
+}
+
+Result<void> Machine::open_log() {
+  static constexpr std::pair<const char*, LogItem> kItems[] = {{"guest_errors", LogItem::GuestErrors},
+                                                               {"unimp", LogItem::Unimp},
+                                                               {"int", LogItem::Int},
+                                                               {"in_asm", LogItem::InAsm}};
+  for (const std::string& wanted : config_.log_items) {
+    for (const auto& [name, item] : kItems) {
+      if (wanted == name) log_.enable(item);
+    }
+  }
+  if (config_.log_file.empty()) return {};
+  std::FILE* file = std::fopen(config_.log_file.c_str(), "w");
+  if (file == nullptr) return Error{"cannot open log file: " + config_.log_file + ": " + std::strerror(errno)};
+  log_.set_output(file, true);
+  return {};
+}
+
+// The terminal is shared by at most one serial port and the monitor; it is opened once, whoever asks for it.
+Result<void> Machine::open_characters() {
+  const auto is = [](const char* kind) { return [kind](const CharConfig& config) { return config.kind == kind; }; };
+  const bool multiplexed = std::any_of(config_.serials.begin(), config_.serials.end(), is("mon:stdio"));
+  const bool plain = std::any_of(config_.serials.begin(), config_.serials.end(), is("stdio")) ||
+                     (config_.monitor && config_.monitor->kind == "stdio") ||
+                     (config_.debugcon && config_.debugcon->kind == "stdio");
+  if (!multiplexed && !plain) return {};
+  terminal_ = std::make_unique<host::TerminalMux>(*loop_, multiplexed,
+                                                  host::TerminalMux::Actions{.quit = [this] { request_quit(0); }});
+  if (multiplexed && !config_.monitor) monitor_port_ = &terminal_->monitor();
+  return {};
+}
+
+Result<devices::CharBackend*> Machine::open_character(const CharConfig& config, const char* label) {
+  if (config.kind == "stdio" || config.kind == "mon:stdio") return &terminal_->serial();
+  std::unique_ptr<devices::CharBackend> backend;
+  if (config.kind == "file") {
+    backend = TRY(host::open_file_char(config.path));
+  } else if (config.kind == "pty") {
+    std::string name;
+    backend = TRY(host::open_pty_char(*loop_, name));
+    std::fprintf(stderr, "char device redirected to %s (label %s)\n", name.c_str(), label);
+  } else if (config.kind == "tcp" || config.kind == "unix") {
+    const host::SocketAddress address{
+        .unix_path = config.kind == "unix" ? config.path : "", .host = config.host, .port = config.port};
+    backend = TRY(host::open_socket_char(*loop_, address, config.server, config.wait));
+  } else {
+    backend = std::make_unique<devices::NullCharBackend>();
+  }
+  characters_.push_back(std::move(backend));
+  return characters_.back().get();
+}
+
+Result<void> Machine::make_vcpus() {
+  const VcpuWorld world{
+      .lock = lock_,
+      .memory = board_->memory(),
+      .ports = board_->ports(),
+      .clock = *clock_,
+      .apic = board_->apic(),
+      .tsc_frequency_hz = kTscFrequencyHz,
+      .code_written =
+          [this](unsigned from, GuestPhys address, u64 size_bytes) {
+            for (std::size_t i = 0; i < vcpus_.size(); i++) {
+              if (i != from) vcpus_[i]->engine().code_written(address, size_bytes);
+            }
+          },
+      .exited = [this](unsigned cpu, const cpu::Exit& exit) { vcpu_exited(cpu, exit); },
+  };
+  EngineMaker maker = TRY(EngineMaker::create(config_, log_));
+  for (unsigned i = 0; i < config_.cpus; i++) {
+    auto vcpu = std::make_unique<VcpuThread>(i, world, [&](cpu::BusPort& port) { return maker.make(i, port); });
+    if (config_.budget_instructions) vcpu->set_budget(*config_.budget_instructions);
+    board_->connect_cpu(i, *vcpu);
+    vcpus_.push_back(std::move(vcpu));
+  }
+  signature_ = maker.signature();
+  return {};
+}
+
+// Orderly signals end the machine loop, so that every destructor runs and the terminal is restored.
+void Machine::watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signal_fd_ = ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (signal_fd_ < 0) return;
+  loop_->add_fd(signal_fd_, host::EventLoop::kReadable, [this](u32) {
+    signalfd_siginfo info{};
+    if (::read(signal_fd_, &info, sizeof info) == sizeof info) request_quit(128 + static_cast<int>(info.ssi_signo));
+  });
+}
+
+int Machine::run() {
+  watch_signals();
+  {
+    const std::scoped_lock lock(lock_);
+    reset_all();
+  }
+  for (auto& vcpu : vcpus_) vcpu->start_thread();
+  if (config_.budget_seconds) {
+    loop_->add_timer(host::EventLoop::now_ns() + static_cast<i64>(*config_.budget_seconds * 1e9),
+                     [this] { request_quit(exit_status::kBudget); });
+  }
+  if (!config_.start_paused) {
+    const std::scoped_lock lock(lock_);
+    resume();
+  }
+  while (!quit_) {
+    i64 timeout_ns = -1;
+    {
+      const std::scoped_lock lock(lock_);
+      const Nanos deadline = clock_->next_deadline();
+      if (running_ && deadline != bus::VirtualClock::kNever) {
+        timeout_ns = std::max<i64>(0, deadline - clock_->now());
+      }
+    }
+    loop_->wait(timeout_ns);
+    const std::scoped_lock lock(lock_);
+    loop_->dispatch();
+    if (running_) clock_->run_due();
+    handle_requests();
+  }
+  const std::scoped_lock lock(lock_);
+  stop();
+  return exit_status_.load();
+}
+
+void Machine::request_reset() {
+  requests_.fetch_or(kRequestReset);
+  loop_->wake();
+}
+
+void Machine::request_power_off() {
+  requests_.fetch_or(kRequestPowerOff);
+  loop_->wake();
+}
+
+void Machine::request_quit(int exit_status) {
+  exit_status_.store(exit_status);
+  requests_.fetch_or(kRequestQuit);
+  loop_->wake();
+}
+
+void Machine::request_stop() {
+  requests_.fetch_or(kRequestStop);
+  loop_->wake();
+}
+
+void Machine::guest_panicked() { request_quit(exit_status::kGuestPanic); }
+
+void Machine::code_written(GuestPhys address, u64 size_bytes) {
+  for (auto& vcpu : vcpus_) vcpu->engine().code_written(address, size_bytes);
+}
+
+void Machine::vcpu_exited(unsigned cpu, const cpu::Exit& exit) {
+  switch (exit.kind) {
+    case cpu::ExitKind::Shutdown: requests_.fetch_or(kRequestTripleFault); break;
+    case cpu::ExitKind::Unimplemented:
+      std::fprintf(stderr, "xiaoma: error: unimplemented: CPU %u at 0x%llx: %s\n", cpu,
+                   static_cast<unsigned long long>(exit.address), exit.detail);
+      exit_status_.store(exit_status::kUnimplemented);
+      requests_.fetch_or(kRequestQuit);
+      break;
+    case cpu::ExitKind::Budget:
+      exit_status_.store(exit_status::kBudget);
+      requests_.fetch_or(kRequestQuit);
+      break;
+    default: requests_.fetch_or(kRequestStop); break;
+  }
+  loop_->wake();
+}
+
+void Machine::handle_requests() {
+  const u32 requests = requests_.exchange(0);
+  if ((requests & kRequestQuit) != 0) {
+    quit_ = true;
+    return;
+  }
+  if ((requests & kRequestPowerOff) != 0 ||
+      ((requests & (kRequestReset | kRequestTripleFault)) != 0 && config_.no_reboot)) {
+    stop();
+    if (config_.no_shutdown) return;
+    exit_status_.store((requests & kRequestTripleFault) != 0 ? exit_status::kTripleFault : exit_status::kOk);
+    quit_ = true;
+    return;
+  }
+  if ((requests & kRequestStop) != 0) stop();
+  if ((requests & (kRequestReset | kRequestTripleFault)) != 0) {
+    const bool was_running = running_;
+    stop();
+    reset_all();
+    if (was_running) resume();
+  }
+}
+
+// All vCPUs are parked (or have not started).
+void Machine::reset_all() {
+  board_->reset();
+  for (std::size_t i = 0; i < vcpus_.size(); i++) {
+    cpu::Engine& engine = vcpus_[i]->engine();
+    engine.signals().clear(~u32{0});
+    engine.signals().set(cpu::Signals::kMapChanged);
+    engine.set_state(cpu::reset_state(signature_, i == 0));
+  }
+}
+
+void Machine::stop() {
+  if (!running_) return;
+  // A vCPU may be waiting for the lock in the middle of an instruction: it must get it to reach its end.
+  lock_.unlock();
+  for (auto& vcpu : vcpus_) vcpu->park();
+  lock_.lock();
+  host_clock_.pause();
+  running_ = false;
+}
+
+void Machine::resume() {
+  if (running_) return;
+  host_clock_.resume();
+  running_ = true;
+  for (auto& vcpu : vcpus_) vcpu->unpark();
+}
+
+void Machine::with_parked_cpus(const std::function<void()>& work) {
+  const bool was_running = running_;
+  if (was_running) {
+    lock_.unlock();
+    for (auto& vcpu : vcpus_) vcpu->park();
+    lock_.lock();
+  }
+  work();
+  if (was_running && running_) {
+    for (auto& vcpu : vcpus_) vcpu->unpark();
+  }
+}
+
+void Machine::power_button() { board_->power_button(); }
+
+}  // namespace xm::machine
