@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The PC's interrupt wiring: ISA devices and PCI interrupts share sixteen lines, which reach the 8259 pair and the
+// IOAPIC alike (the timer's line comes to IOAPIC pin 2, as the MADT tells).
+#pragma once
+
+#include <array>
+
+#include "devices/intc/ioapic.h"
+#include "devices/intc/pic8259.h"
+#include "emu/bus/irq_line.h"
+
+namespace xm::machine {
+
+class PcInterrupts final {
+ public:
+  PcInterrupts(devices::PicPair& pic, devices::IoApic& ioapic) : pic_(pic), ioapic_(ioapic) {}
+
+  // Where ISA devices and the south bridge's PIRQ outputs drive the lines; each line is the OR of both.
+  bus::IrqSink& isa() { return isa_; }
+  bus::IrqSink& pirq() { return pirq_; }
+  u64 count(unsigned irq) const { return counts_[irq & 15]; }  // rising edges, for the monitor
+
+ private:
+  struct Side final : public bus::IrqSink {
+    explicit Side(PcInterrupts& owner) : interrupts(owner) {}
+    void set_input(unsigned input, bool level) override {
+      levels = static_cast<u16>((levels & ~(1u << input)) | (unsigned{level} << input));
+      interrupts.update(input);
+    }
+    PcInterrupts& interrupts;
+    u16 levels = 0;
+  };
+
+  void update(unsigned irq) {
+    const bool level = ((isa_.levels | pirq_.levels) >> irq & 1) != 0;
+    if (((output_ >> irq & 1) != 0) == level) return;
+    output_ ^= static_cast<u16>(1u << irq);
+    if (level) counts_[irq]++;
+    pic_.set_input(irq, level);
+    ioapic_.set_input(irq == 0 ? 2 : irq, level);
+  }
+
+  devices::PicPair& pic_;
+  devices::IoApic& ioapic_;
+  Side isa_{*this};
+  Side pirq_{*this};
+  u16 output_ = 0;
+  std::array<u64, 16> counts_{};
+};
+
+}  // namespace xm::machine
