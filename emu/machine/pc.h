@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The PC: i440FX, PIIX3/4 and what stands around them. This header is the wiring list's data; pc.cc wires the chips,
+// pc_storage.cc, pc_network.cc and pc_devices.cc what the user asked for, pc_firmware.cc tells the firmware of it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "devices/intc/apic_bus.h"
+#include "devices/intc/ioapic.h"
+#include "devices/intc/lapic.h"
+#include "devices/intc/pic8259.h"
+#include "devices/pci/i440fx.h"
+#include "devices/pci/pci_bus.h"
+#include "devices/pci/piix3_isa.h"
+#include "devices/pci/piix4_pm.h"
+#include "devices/timer/mc146818.h"
+#include "devices/timer/pit8254.h"
+#include "emu/host/worker_pool.h"
+#include "emu/machine/board.h"
+#include "emu/machine/pc_interrupts.h"
+#include "emu/machine/pc_memory.h"
+
+namespace xm::machine {
+
+// A local APIC with what the board keeps beside it.
+class CpuSocket final : public devices::TscView {
+ public:
+  CpuSocket(unsigned index, devices::ApicBus& bus, bus::CpuPins& pins, bus::VirtualClock& clock,
+            const devices::TickPolicy& policy);
+  devices::LocalApic& apic() { return apic_; }
+  Nanos time_of_tsc(u64 tsc) const override { return {static_cast<i64>(tsc - tsc_offset_)}; }
+  void set_tsc_offset(u64 offset) { tsc_offset_ = offset; }
+
+ private:
+  u64 tsc_offset_ = 0;  // guest TSC minus guest nanoseconds (the TSC runs at 1 GHz)
+  devices::LocalApic apic_;
+};
+
+class Pc final : public Board, private ApicPort, private bus::CodeWriteListener {
+ public:
+  static Result<std::unique_ptr<Pc>> create(BoardParts parts);
+  ~Pc() override;
+
+  bus::AddressSpace& memory() override { return memory_->space(); }
+  bus::PortSpace& ports() override { return ports_; }
+  ApicPort& apic() override { return *this; }
+  void connect_cpu(unsigned cpu, bus::CpuPins& pins) override;
+  void reset() override;
+  void power_button() override;
+  devices::DisplaySource* display() override;
+  devices::KeySink& keyboard() override;
+  devices::PointerSink& mouse() override;
+  const std::vector<bus::Device*>& devices() const override { return devices_; }
+  std::string info(const std::string& topic) override;
+  std::string change_medium(const std::string& drive, const std::string& file) override;
+
+ private:
+  struct Drives;
+  struct Nics;
+  struct Platform;
+
+  explicit Pc(BoardParts parts);
+  Result<void> build();
+  void build_chipset();
+  Result<void> build_platform();
+  Result<void> build_storage();
+  Result<void> build_network();
+  Result<void> build_extra_devices();
+  Result<void> build_firmware_config();
+  devices::PciEnvironment pci_environment();
+  // Puts a function at the given place ("slot[.function]"), or at the next free slot from `from` on.
+  Result<void> place(devices::PciFunction& function, const std::string& address, unsigned from);
+  void add(bus::Device& device) { devices_.push_back(&device); }
+
+  // ApicPort
+  int acknowledge(unsigned cpu) override;
+  u8 tpr(unsigned cpu) override;
+  void set_tpr(unsigned cpu, u8 cr8) override;
+  u64 apic_base(unsigned cpu) override;
+  bool set_apic_base(unsigned cpu, u64 value) override;
+  bool x2apic_read(unsigned cpu, u32 msr, u64& value) override;
+  bool x2apic_write(unsigned cpu, u32 msr, u64 value) override;
+  u64 tsc_deadline(unsigned cpu) override;
+  void set_tsc_deadline(unsigned cpu, u64 deadline, u64 tsc_now) override;
+  bool mmio(unsigned cpu, u64 address, unsigned size_bytes, u64& value, bool write) override;
+  void set_ferr(bool level) override;
+  // CodeWriteListener
+  void code_written(GuestPhys address, u64 size_bytes) override { parts_.owner.code_written(address, size_bytes); }
+
+  std::string info_pci() const;
+  std::string info_irq() const;
+  std::string info_pic() const;
+  std::string info_block() const;
+  std::string info_network() const;
+
+  BoardParts parts_;
+  devices::TickPolicy tick_policy_;
+  bus::PortSpace ports_;
+  std::unique_ptr<PcMemory> memory_;
+  bus::IrqLine pic_output_;
+  devices::PicPair pic_{pic_output_};
+  devices::ApicBus apic_bus_{&pic_};
+  devices::IoApic ioapic_{0, apic_bus_};
+  PcInterrupts interrupts_{pic_, ioapic_};
+  std::vector<std::unique_ptr<CpuSocket>> sockets_;
+  std::unique_ptr<devices::Piix3Isa> south_bridge_;
+  std::unique_ptr<devices::PciBus> pci_;
+  std::unique_ptr<devices::I440fx> host_bridge_;
+  std::unique_ptr<devices::Piix4Pm> power_management_;
+  std::unique_ptr<Platform> platform_;
+  std::unique_ptr<Drives> drives_;
+  std::unique_ptr<Nics> nics_;
+  std::vector<bus::Device*> devices_;
+};
+
+}  // namespace xm::machine
