@@ -105,6 +105,12 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   devices::IoApic ioapic_{0, apic_bus_};
   PcInterrupts interrupts_{pic_, ioapic_};
   std::vector<std::unique_ptr<CpuSocket>> sockets_;
+  // PIRQA-D from the bus to the south bridge, which is built after it.
+  struct PirqWires final : public bus::IrqSink {
+    void set_input(unsigned input, bool level) override { south_bridge->set_input(input, level); }
+    devices::Piix3Isa* south_bridge = nullptr;
+  };
+  PirqWires pirq_wires_;
   std::unique_ptr<devices::Piix3Isa> south_bridge_;
   std::unique_ptr<devices::PciBus> pci_;
   std::unique_ptr<devices::I440fx> host_bridge_;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Private to the PC's sources: the groups of devices that pc_platform.cc, pc_storage.cc and pc_network.cc build.
+#pragma once
+
+#include <list>
+#include <map>
+
+#include "devices/block/drive.h"
+#include "devices/net/net_backend.h"
+#include "devices/pci/pci_device.h"
+#include "emu/machine/pc.h"
+
+namespace xm::machine {
+
+// -bios, or the own BIOS beside the program (../firmware/bios.bin, ../share/xiaoma/bios.bin).
+Result<std::vector<u8>> load_firmware(const Config& config);
+
+// The drives of the command line and the controllers they hang on.
+struct Pc::Drives {
+  struct Entry {
+    DriveConfig config;
+    std::string name;  // "ide0-hd0", "virtio1", "floppy0": for the monitor
+    std::unique_ptr<devices::Drive> drive;
+    std::string boot_path;  // firmware device path, for the boot order
+  };
+  host::WorkerPool pool;
+  std::list<Entry> entries;
+  std::unique_ptr<devices::PciFunction> ide;
+  std::vector<std::unique_ptr<devices::PciFunction>> controllers;
+};
+
+struct Pc::Nics {
+  struct Entry {
+    std::string name;
+    std::string model;
+    std::string mac;
+    devices::NetBackend* backend;
+    std::unique_ptr<devices::PciFunction> card;
+    std::string boot_path;
+  };
+  std::map<std::string, std::unique_ptr<devices::NetBackend>> backends;
+  std::vector<Entry> entries;
+};
+
+}  // namespace xm::machine
