@@ -118,8 +118,10 @@ bool Pc::mmio(unsigned cpu, u64 address, unsigned size_bytes, u64& value, bool w
   devices::LocalApic& apic = sockets_[cpu]->apic();
   const u64 offset = address - (apic.apic_base() & ~kPageMask);
   if (offset >= kPageSize || !apic.globally_enabled() || apic.x2apic()) return false;
-  if (write) apic.mmio_write(offset, value, size_bytes);
-  else value = apic.mmio_read(offset, size_bytes);
+  if (write)
+    apic.mmio_write(offset, value, size_bytes);
+  else
+    value = apic.mmio_read(offset, size_bytes);
   return true;
 }
 
