@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bad input ends with one clear line on stderr and status 125 (113 for a locked image)."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from guest import XIAOMA
+
+
+def run(*words, timeout=20):
+    result = subprocess.run([XIAOMA, "run", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    return result.returncode, result.stderr
+
+
+class BadInput(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def file(self, name, contents):
+        path = os.path.join(self.directory.name, name)
+        with open(path, "wb") as out:
+            out.write(contents)
+        return path
+
+    def refuse(self, *words, says, status=125):
+        code, stderr = run(*words)
+        self.assertEqual(code, status, stderr)
+        lines = stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, stderr)
+        self.assertTrue(lines[0].startswith("xiaoma: error: "), stderr)
+        self.assertIn(says, lines[0])
+
+    def test_unknown_option(self):
+        self.refuse("-memory", "12", says="-memory")
+
+    def test_slip_of_the_finger(self):
+        self.refuse("-kernl", "x", says="did you mean -kernel?")
+
+    def test_option_we_lack_names_an_alternative(self):
+        self.refuse("-spice", "port=1", says="not supported")
+
+    def test_missing_argument(self):
+        self.refuse("-m", says="needs an argument")
+
+    def test_too_little_memory(self):
+        self.refuse("-m", "1", says="-m 1")
+
+    def test_memory_that_is_no_number(self):
+        self.refuse("-m", "lots", says="lots")
+
+    def test_no_such_kernel(self):
+        self.refuse("-kernel", "/nonexistent/vmlinuz", "-nographic", says="/nonexistent/vmlinuz")
+
+    def test_empty_kernel(self):
+        self.refuse("-kernel", self.file("empty", b""), "-nographic", says="empty")
+
+    def test_truncated_kernel(self):
+        header = bytearray(0x400)
+        header[0x1FE:0x200] = b"\x55\xaa"
+        header[0x202:0x206] = b"HdrS"
+        header[0x206:0x208] = b"\x0f\x02"
+        header[0x211] = 1
+        header[0x1F1] = 8
+        self.refuse("-kernel", self.file("short", bytes(header)), "-nographic", says="truncated")
+
+    def test_kernel_that_is_none(self):
+        self.refuse("-kernel", self.file("text", b"hello" * 1000), "-nographic", says="not a kernel")
+
+    def test_no_such_disk(self):
+        self.refuse("-hda", "/nonexistent.img", "-nographic", says="/nonexistent.img")
+
+    def test_empty_disk(self):
+        self.refuse("-hda", self.file("zero.img", b""), "-nographic", says="zero.img")
+
+    def test_initrd_without_kernel(self):
+        self.refuse("-initrd", self.file("initrd", b"x"), says="-initrd")
+
+    def test_unknown_device(self):
+        self.refuse("-device", "flux-capacitor", "-nographic", says="flux-capacitor")
+
+    def test_unknown_property(self):
+        self.refuse("-device", "virtio-rng-pci,colour=red", "-nographic", says="colour")
+
+    def test_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.refuse("-netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=n",
+                        "-nographic", says=str(port))
+
+    def test_netdev_that_is_not_there(self):
+        self.refuse("-device", "virtio-net-pci,netdev=nowhere", "-nographic", says="nowhere")
+
+
+class Verbs(unittest.TestCase):
+    def test_help_names_every_option(self):
+        text = subprocess.run([XIAOMA, "run", "--help"], capture_output=True, text=True, check=True).stdout
+        for option in ["-kernel", "-drive", "-netdev", "-smp", "-nographic", "-snapshot"]:
+            self.assertIn(option, text)
+
+    def test_doctor_says_what_kvm_is(self):
+        result = subprocess.run([XIAOMA, "doctor"], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"(?m)^kvm +(yes|no)")
+
+    def test_unknown_verb(self):
+        result = subprocess.run([XIAOMA, "boot"], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("boot", result.stderr)
+
+    def test_device_help(self):
+        text = subprocess.run([XIAOMA, "run", "-device", "help"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("virtio-blk-pci", text)
+        text = subprocess.run([XIAOMA, "run", "-device", "virtio-net-pci,help"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("netdev", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
