@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "devices/block/drive.h"
 #include "devices/intc/apic_bus.h"
 #include "devices/intc/ioapic.h"
 #include "devices/intc/lapic.h"
@@ -57,6 +58,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   std::string change_medium(const std::string& drive, const std::string& file) override;
 
  private:
+  struct DriveEntry;
   struct Drives;
   struct Nics;
   struct Platform;
@@ -66,6 +68,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   void build_chipset();
   Result<void> build_platform();
   Result<void> build_storage();
+  Result<std::unique_ptr<devices::Drive>> open_drive(const DriveConfig& config);
   Result<void> build_network();
   Result<void> build_extra_devices();
   Result<void> build_firmware_config();
@@ -73,6 +76,10 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   // Puts a function at the given place ("slot[.function]"), or at the next free slot from `from` on.
   Result<void> place(devices::PciFunction& function, const std::string& address, unsigned from);
   void add(bus::Device& device) { devices_.push_back(&device); }
+
+  Result<void> add_virtio_disk(DriveEntry& entry, const std::string& address);
+  template <class Ide>
+  Result<void> add_drive_device(const DeviceConfig& device, Ide& ide, std::array<bool, 4>& taken);
 
   // ApicPort
   int acknowledge(unsigned cpu) override;

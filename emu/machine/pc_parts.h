@@ -9,6 +9,7 @@
 #include "devices/net/net_backend.h"
 #include "devices/pci/pci_device.h"
 #include "emu/machine/pc.h"
+#include "emu/machine/registry.h"
 
 namespace xm::machine {
 
@@ -16,13 +17,14 @@ namespace xm::machine {
 Result<std::vector<u8>> load_firmware(const Config& config);
 
 // The drives of the command line and the controllers they hang on.
+struct Pc::DriveEntry {
+  DriveConfig config;
+  std::string name;  // "ide0-hd0", "virtio1", "floppy0": for the monitor
+  std::unique_ptr<devices::Drive> drive;
+};
+
 struct Pc::Drives {
-  struct Entry {
-    DriveConfig config;
-    std::string name;  // "ide0-hd0", "virtio1", "floppy0": for the monitor
-    std::unique_ptr<devices::Drive> drive;
-    std::string boot_path;  // firmware device path, for the boot order
-  };
+  using Entry = DriveEntry;
   host::WorkerPool pool;
   std::list<Entry> entries;
   std::unique_ptr<devices::PciFunction> ide;
@@ -36,7 +38,6 @@ struct Pc::Nics {
     std::string mac;
     devices::NetBackend* backend;
     std::unique_ptr<devices::PciFunction> card;
-    std::string boot_path;
   };
   std::map<std::string, std::unique_ptr<devices::NetBackend>> backends;
   std::vector<Entry> entries;
