@@ -25,7 +25,7 @@ AcpiFiles build_acpi(const AcpiConfig& config);
 
 // Addresses the tables promise and the board keeps (emu/machine/pc.cc).
 inline constexpr u16 kPmBase = 0x600;
-inline constexpr u16 kGpeBase = 0xAFE0;
+inline constexpr u16 kGpeBase = kPmBase + 0x0C;
 inline constexpr u8 kSciIrq = 9;
 inline constexpr u32 kIoApicBase = 0xFEC00000;
 inline constexpr u32 kLocalApicBase = 0xFEE00000;

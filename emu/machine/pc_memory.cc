@@ -45,6 +45,9 @@ void PcMemory::map_ram() {
     pam_[i] = space_.add_ram({base}, size, *ram_, base, kShadowPriority, "shadow-ram");
     space_.set_enabled(pam_[i], false);
   }
+  // GAP: only the first odd megabyte is folded (what 8086 programs see), and only onto conventional memory.
+  a20_alias_ = space_.add_ram({0x100000}, 0xA0000, *ram_, 0, kShadowPriority, "a20-alias");
+  space_.set_enabled(a20_alias_, false);
   smram_ = space_.add_ram({0xA0000}, 0x20000, *ram_, 0xA0000, kSmramPriority, "smram");
   space_.set_enabled(smram_, false);
 }
@@ -55,10 +58,13 @@ void PcMemory::map_rom(u64 rom_bytes) {
   space_.add_rom({0x100000 - alias}, alias, *rom_, rom_bytes - alias, kRomPriority, "isa-bios");
 }
 
+void PcMemory::set_a20(bool enabled) { space_.set_enabled(a20_alias_, !enabled); }
+
 void PcMemory::reset() {
   const bus::AddressSpace::Transaction batch(space_);
   for (const auto region : pam_) space_.set_enabled(region, false);
   space_.set_enabled(smram_, false);
+  space_.set_enabled(a20_alias_, false);
 }
 
 void PcMemory::set_pam(GuestPhys first, u64 size_bytes, bool reads_ram, bool writes_ram) {

@@ -25,6 +25,9 @@ class PcMemory final : public devices::MemoryController {
   // The ROM's bytes again (a guest can not write them; firmware may run from shadow RAM).
   void reset();
 
+  // A20 low: the second megabyte shows the first.
+  void set_a20(bool enabled);
+
   void set_pam(GuestPhys first, u64 size_bytes, bool reads_ram, bool writes_ram) override;
   void set_smram(bool enabled, bool open) override;
 
@@ -41,6 +44,7 @@ class PcMemory final : public devices::MemoryController {
   u64 above_4g_ = 0;
   std::array<bus::AddressSpace::RegionId, kPamSegments> pam_{};
   bus::AddressSpace::RegionId smram_ = 0;
+  bus::AddressSpace::RegionId a20_alias_ = 0;
 };
 
 }  // namespace xm::machine
