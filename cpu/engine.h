@@ -41,6 +41,9 @@ class Engine {
   // Another vCPU or a device wrote to a page marked kMarkHasCode. Any thread. Engines that keep decoded code note the
   // range and set Signals::kCodeWritten; what they decoded from it is gone before their next block starts.
   virtual void code_written(GuestPhys address, u64 size_bytes) = 0;
+  // Any thread, after a change of signals(): makes a run() in progress look at them soon. Engines that look between
+  // blocks need nothing.
+  virtual void kick() {}
   // Retired instructions since creation; may be read from other threads (approximate while running).
   virtual u64 instructions() const = 0;
 };

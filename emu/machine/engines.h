@@ -8,22 +8,22 @@
 #include "cpu/engine.h"
 #include "emu/base/log.h"
 #include "emu/base/result.h"
+#include "emu/bus/address_space.h"
 #include "emu/machine/config.h"
 
 namespace xm::machine {
-
-// An error if none of the accelerators asked for can be used.
-Result<void> check_accelerators(const Config& config);
 
 // Text for `-cpu help`.
 std::string list_cpu_models();
 
 class EngineMaker {
  public:
-  static Result<EngineMaker> create(const Config& config, Log& log);
+  // An error if none of the accelerators asked for can be used.
+  static Result<EngineMaker> create(const Config& config, bus::AddressSpace& memory, Log& log);
   ~EngineMaker();
   EngineMaker(EngineMaker&&) noexcept;
-  std::unique_ptr<cpu::Engine> make(unsigned index, cpu::BusPort& port);
+  EngineMaker& operator=(EngineMaker&&) noexcept;
+  Result<std::unique_ptr<cpu::Engine>> make(unsigned index, cpu::BusPort& port);
   u32 signature() const;  // CPUID.1:EAX
 
  private:

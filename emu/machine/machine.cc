@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
 #include "emu/base/exit_status.h"
 #include "emu/host/char_host.h"
@@ -33,6 +34,7 @@ Machine::Machine(Config config) : config_(std::move(config)) {
 Machine::~Machine() {
   for (auto& vcpu : vcpus_) vcpu->quit();
   vcpus_.clear();
+  maker_.reset();
   board_.reset();
   characters_.clear();
   terminal_.reset();
@@ -52,7 +54,6 @@ Result<void> Machine::build() {
   TRY(open_log());
   loop_ = TRY(host::EventLoop::create());
   clock_->on_earlier_deadline([this] { loop_->wake(); });
-  TRY(check_accelerators(config_));
   TRY(open_characters());
 
   std::vector<devices::CharBackend*> serials;
@@ -139,14 +140,19 @@ Result<void> Machine::make_vcpus() {
           },
       .exited = [this](unsigned cpu, const cpu::Exit& exit) { vcpu_exited(cpu, exit); },
   };
-  EngineMaker maker = TRY(EngineMaker::create(config_, log_));
+  maker_ = std::make_unique<EngineMaker>(TRY(EngineMaker::create(config_, board_->memory(), log_)));
   for (unsigned i = 0; i < config_.cpus; i++) {
-    auto vcpu = std::make_unique<VcpuThread>(i, world, [&](cpu::BusPort& port) { return maker.make(i, port); });
+    std::optional<Error> failed;
+    auto vcpu = std::make_unique<VcpuThread>(i, world, [&](cpu::BusPort& port) {
+      Result<std::unique_ptr<cpu::Engine>> engine = maker_->make(i, port);
+      if (!engine.ok()) failed = engine.error();
+      return engine.ok() ? std::move(*engine) : nullptr;
+    });
+    if (failed) return *failed;
     if (config_.budget_instructions) vcpu->set_budget(*config_.budget_instructions);
     board_->connect_cpu(i, *vcpu);
     vcpus_.push_back(std::move(vcpu));
   }
-  signature_ = maker.signature();
   return {};
 }
 
@@ -275,7 +281,7 @@ void Machine::reset_all() {
     cpu::Engine& engine = vcpus_[i]->engine();
     engine.signals().clear(~u32{0});
     engine.signals().set(cpu::Signals::kMapChanged);
-    engine.set_state(cpu::reset_state(signature_, i == 0));
+    engine.set_state(cpu::reset_state(maker_->signature(), i == 0));
   }
 }
 

@@ -28,6 +28,8 @@ class TerminalMux;
 
 namespace xm::machine {
 
+class EngineMaker;
+
 class Machine final : private BoardOwner {
  public:
   // Builds everything; nothing runs yet. Every host resource that can fail (files, ports, memory) fails here.
@@ -86,11 +88,11 @@ class Machine final : private BoardOwner {
   std::vector<std::unique_ptr<devices::CharBackend>> characters_;
   devices::CharBackend* monitor_port_ = nullptr;
   std::unique_ptr<Board> board_;
+  std::unique_ptr<EngineMaker> maker_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
 
   std::atomic<u32> requests_{0};
   std::atomic<int> exit_status_{0};
-  u32 signature_ = 0;  // CPUID.1:EAX, which RDX holds after reset
   bool running_ = false;
   bool quit_ = false;
   int signal_fd_ = -1;

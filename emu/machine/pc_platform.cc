@@ -56,10 +56,10 @@ Pc::Platform::Platform(Pc& owner)
   a20_from_port92.connect(a20_gate, 1);
   add_uarts();
   wire_ports();
-  for (bus::Device* device : {static_cast<bus::Device*>(&pit), static_cast<bus::Device*>(&rtc),
-                              static_cast<bus::Device*>(&keyboard), static_cast<bus::Device*>(&dma),
-                              static_cast<bus::Device*>(&fw_cfg), static_cast<bus::Device*>(&power),
-                              static_cast<bus::Device*>(&port92)}) {
+  for (bus::Device* device :
+       {static_cast<bus::Device*>(&pit), static_cast<bus::Device*>(&rtc), static_cast<bus::Device*>(&keyboard),
+        static_cast<bus::Device*>(&dma), static_cast<bus::Device*>(&fw_cfg), static_cast<bus::Device*>(&power),
+        static_cast<bus::Device*>(&port92)}) {
     pc.add(*device);
   }
 }

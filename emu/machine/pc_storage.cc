@@ -19,14 +19,18 @@ namespace {
 constexpr unsigned kIdePositions = 4;
 
 Result<host::RawOptions> image_options(const DriveConfig& drive, bool snapshot_all) {
-  if (drive.format == "qcow2") return Error{"image format not available in this version: qcow2: " + drive.file + "; use raw"};
+  if (drive.format == "qcow2")
+    return Error{"image format not available in this version: qcow2: " + drive.file + "; use raw"};
   host::RawOptions options;
   options.read_only = drive.read_only || drive.cdrom;
   options.snapshot = (drive.snapshot || snapshot_all) && !options.read_only;
-  if (drive.cache == "writethrough" || drive.cache == "directsync") options.cache = host::RawOptions::Cache::WriteThrough;
-  else if (drive.cache == "unsafe") options.cache = host::RawOptions::Cache::Unsafe;
+  if (drive.cache == "writethrough" || drive.cache == "directsync")
+    options.cache = host::RawOptions::Cache::WriteThrough;
+  else if (drive.cache == "unsafe")
+    options.cache = host::RawOptions::Cache::Unsafe;
   else if (drive.cache != "writeback" && drive.cache != "none") {
-    return Error{"unknown cache mode '" + drive.cache + "': -drive; use writeback, none, writethrough, directsync or unsafe"};
+    return Error{"unknown cache mode '" + drive.cache +
+                 "': -drive; use writeback, none, writethrough, directsync or unsafe"};
   }
   return options;
 }
@@ -89,8 +93,10 @@ Result<void> Pc::build_storage() {
         const auto channel = static_cast<unsigned>(config.index) / 2;
         const auto unit = static_cast<unsigned>(config.index) % 2;
         entry.name = "ide" + std::to_string(channel) + (config.cdrom ? "-cd" : "-hd") + std::to_string(unit);
-        if (config.cdrom) ide->attach_cd(channel, unit, *entry.drive);
-        else ide->attach_disk(channel, unit, *entry.drive);
+        if (config.cdrom)
+          ide->attach_cd(channel, unit, *entry.drive);
+        else
+          ide->attach_disk(channel, unit, *entry.drive);
         break;
       }
       case DriveInterface::Virtio:
@@ -132,20 +138,25 @@ Result<void> Pc::add_drive_device(const DeviceConfig& device, Ide& ide, std::arr
     return it != device.properties.end() ? it->second : std::string();
   };
   const std::string id = property("drive");
-  const auto entry = std::find_if(drives_->entries.begin(), drives_->entries.end(), [&](const Drives::Entry& candidate) {
-    return candidate.config.interface == DriveInterface::None && candidate.config.id == id;
-  });
-  if (entry == drives_->entries.end()) return Error{"no such drive '" + id + "': -device " + driver + "; add -drive if=none,id=" + id};
+  const auto entry =
+      std::find_if(drives_->entries.begin(), drives_->entries.end(), [&](const Drives::Entry& candidate) {
+        return candidate.config.interface == DriveInterface::None && candidate.config.id == id;
+      });
+  if (entry == drives_->entries.end())
+    return Error{"no such drive '" + id + "': -device " + driver + "; add -drive if=none,id=" + id};
   if (virtio) return add_virtio_disk(*entry, property("addr"));
   int position = free_position(taken);
   if (property("bus") == "ide.1") position = taken[2] ? 3 : 2;
   if (!property("unit").empty()) position = (property("bus") == "ide.1" ? 2 : 0) + std::atoi(property("unit").c_str());
-  if (position < 0 || position > 3 || taken[static_cast<unsigned>(position)]) return Error{"no free IDE position: -device " + driver};
+  if (position < 0 || position > 3 || taken[static_cast<unsigned>(position)])
+    return Error{"no free IDE position: -device " + driver};
   taken[static_cast<unsigned>(position)] = true;
   const auto channel = static_cast<unsigned>(position) / 2;
   const auto unit = static_cast<unsigned>(position) % 2;
-  if (driver == "ide-cd") ide.attach_cd(channel, unit, *entry->drive);
-  else ide.attach_disk(channel, unit, *entry->drive);
+  if (driver == "ide-cd")
+    ide.attach_cd(channel, unit, *entry->drive);
+  else
+    ide.attach_disk(channel, unit, *entry->drive);
   return {};
 }
 
@@ -165,7 +176,8 @@ std::string Pc::info_block() const {
 std::string Pc::change_medium(const std::string& drive, const std::string& file) {
   for (Drives::Entry& entry : drives_->entries) {
     if (entry.name != drive && entry.config.id != drive) continue;
-    if (!entry.config.cdrom && entry.config.interface != DriveInterface::Floppy) return "drive '" + drive + "' is not removable";
+    if (!entry.config.cdrom && entry.config.interface != DriveInterface::Floppy)
+      return "drive '" + drive + "' is not removable";
     if (file.empty()) return entry.drive->eject(false) ? "" : "the guest has locked the tray";
     DriveConfig config = entry.config;
     config.file = file;

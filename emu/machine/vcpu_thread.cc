@@ -101,6 +101,7 @@ void VcpuThread::sleep_until_signal(u32 seen) {
 void VcpuThread::signal(u32 mask) {
   engine_->signals().set(mask);
   engine_->signals().word.notify_all();
+  engine_->kick();
 }
 
 void VcpuThread::set_intr(bool level) {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "emu/machine/engines.h"
+
+#include <algorithm>
+
+#include "cpu/kvm/kvm_engine.h"
+#include "cpu/system/cpuid.h"
+#include "emu/base/exit_status.h"
+#include "emu/machine/kvm_memory.h"
+
+namespace xm::machine {
+
+struct EngineMaker::Parts {
+  cpu::CpuModel model;
+  std::unique_ptr<cpu::kvm::KvmVm> kvm;
+  std::unique_ptr<KvmMemory> kvm_memory;
+  Log& log;
+};
+
+EngineMaker::EngineMaker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+EngineMaker::~EngineMaker() = default;
+EngineMaker::EngineMaker(EngineMaker&&) noexcept = default;
+EngineMaker& EngineMaker::operator=(EngineMaker&&) noexcept = default;
+
+// Tries the accelerators in the order given; the last one's error is the user's.
+Result<EngineMaker> EngineMaker::create(const Config& config, bus::AddressSpace& memory, Log& log) {
+  cpu::CpuModel model = TRY(cpu::CpuModel::parse(config.cpu_model, {.sockets = config.cpus}));
+  auto parts = std::make_unique<Parts>(Parts{.model = std::move(model), .log = log});
+  Error last{"no accelerator given: -accel"};
+  for (const std::string& name : config.accelerators) {
+    if (name == "interp") return EngineMaker(std::move(parts));
+    if (name == "jit") {
+      last = Error{"accelerator not available in this version: jit; use -accel interp"};
+      continue;
+    }
+    auto vm = cpu::kvm::KvmVm::create();
+    if (!vm.ok()) {
+      last = vm.error();
+      continue;
+    }
+    parts->kvm = std::move(*vm);
+    parts->kvm_memory = std::make_unique<KvmMemory>(*parts->kvm, memory);
+    return EngineMaker(std::move(parts));
+  }
+  return last;
+}
+
+Result<std::unique_ptr<cpu::Engine>> EngineMaker::make(unsigned index, cpu::BusPort& port) {
+  if (parts_->kvm != nullptr) {
+    auto engine = TRY(cpu::kvm::KvmEngine::create(*parts_->kvm, index, port, parts_->model));
+    return std::unique_ptr<cpu::Engine>(std::move(engine));
+  }
+  return Error{"no interpreter"};
+}
+
+u32 EngineMaker::signature() const { return parts_->model.signature(); }
+
+std::string list_cpu_models() {
+  std::string text = "Available CPUs:\n";
+  for (const std::string& name : cpu::CpuModel::model_names()) text += "  " + name + "\n";
+  text += "\nRecognized feature switches:\n ";
+  for (const std::string& name : cpu::CpuModel::feature_names()) text += " " + name;
+  return text + "\n";
+}
+
+}  // namespace xm::machine
