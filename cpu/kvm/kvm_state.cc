@@ -55,26 +55,29 @@ constexpr std::pair<u32, u64 Msrs::*> kMsrs[] = {
     {0x174, &Msrs::sysenter_cs}, {0x175, &Msrs::sysenter_esp},        {0x176, &Msrs::sysenter_eip},
     {0x277, &Msrs::pat},         {0x1A0, &Msrs::misc_enable},         {0x2FF, &Msrs::mtrr_def_type}};
 
-struct MsrBuffer {
-  kvm_msrs header;
-  kvm_msr_entry entries[1];
+// struct kvm_msrs with room for one entry. One at a time: a host that lacks one must not stop the others.
+class MsrRequest {
+ public:
+  MsrRequest(u32 index, u64 value) {
+    header()->nmsrs = 1;
+    header()->entries[0].index = index;
+    header()->entries[0].data = value;
+  }
+  kvm_msrs* header() { return reinterpret_cast<kvm_msrs*>(storage_.data()); }
+
+ private:
+  alignas(kvm_msrs) std::array<u8, sizeof(kvm_msrs) + sizeof(kvm_msr_entry)> storage_{};
 };
 
-// One at a time: a host that lacks one must not stop the others.
 void write_msr(int fd, u32 index, u64 value) {
-  MsrBuffer buffer{};
-  buffer.header.nmsrs = 1;
-  buffer.entries[0].index = index;
-  buffer.entries[0].data = value;
-  static_cast<void>(::ioctl(fd, KVM_SET_MSRS, &buffer));
+  MsrRequest request(index, value);
+  static_cast<void>(::ioctl(fd, KVM_SET_MSRS, request.header()));
 }
 
 bool read_msr(int fd, u32 index, u64& value) {
-  MsrBuffer buffer{};
-  buffer.header.nmsrs = 1;
-  buffer.entries[0].index = index;
-  if (::ioctl(fd, KVM_GET_MSRS, &buffer) != 1) return false;
-  value = buffer.entries[0].data;
+  MsrRequest request(index, 0);
+  if (::ioctl(fd, KVM_GET_MSRS, request.header()) != 1) return false;
+  value = request.header()->entries[0].data;
   return true;
 }
 

@@ -40,8 +40,8 @@ Result<KernelImage> load_linux(std::vector<u8> file, const std::string& kernel_p
                                const std::string& command_line, u64 low_memory_bytes) {
   const u16 protocol = load_le<u16>(&file[0x206]);
   const u8 load_flags = file[0x211];
-  if (protocol < 0x200 || (load_flags & 1) == 0) {
-    return Error{"kernel too old (boot protocol below 2.00 or loaded low): " + kernel_path};
+  if (protocol < 0x202 || (load_flags & 1) == 0) {
+    return Error{"kernel too old (boot protocol below 2.02 or loaded low): " + kernel_path};
   }
   const u32 setup_sectors = file[0x1F1] == 0 ? 4 : file[0x1F1];
   const u32 setup_size = (setup_sectors + 1) * 512;
@@ -73,16 +73,9 @@ Result<KernelImage> load_linux(std::vector<u8> file, const std::string& kernel_p
 
   u8* header = file.data();
   header[0x210] = 0xB0;  // type_of_loader: as the -kernel option of other emulators announces itself
-  if (protocol >= 0x201) {
-    header[0x211] |= 0x80;  // CAN_USE_HEAP
-    store_le<u16>(&header[0x224], kCommandLineAddress - kRealModeAddress - 0x200);
-  }
-  if (protocol >= 0x202) {
-    store_le<u32>(&header[0x228], kCommandLineAddress);
-  } else {
-    store_le<u16>(&header[0x20], 0xA33F);
-    store_le<u16>(&header[0x22], kCommandLineAddress - kRealModeAddress);
-  }
+  header[0x211] |= 0x80;  // CAN_USE_HEAP
+  store_le<u16>(&header[0x224], kCommandLineAddress - kRealModeAddress - 0x200);
+  store_le<u32>(&header[0x228], kCommandLineAddress);
   store_le<u32>(&header[0x218], initrd_address);
   store_le<u32>(&header[0x21C], static_cast<u32>(initrd.size()));
 

@@ -5,6 +5,7 @@
 
 #include "emu/machine/acpi_tables.h"
 #include "emu/machine/pc_parts.h"
+#include "emu/machine/pc_platform.h"
 
 namespace xm::machine {
 

@@ -72,6 +72,8 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   Result<void> build_network();
   Result<void> build_extra_devices();
   Result<void> build_firmware_config();
+  void set_cmos();
+  bool has_hpet() const;
   devices::PciEnvironment pci_environment();
   // Puts a function at the given place ("slot[.function]"), or at the next free slot from `from` on.
   Result<void> place(devices::PciFunction& function, const std::string& address, unsigned from);

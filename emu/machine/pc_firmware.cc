@@ -28,12 +28,6 @@ void add_range(std::vector<u8>& map, u64 address, u64 length, u32 type) {
   store_le(&map[at + 16], type);
 }
 
-std::vector<u8> text_file(const std::string& text) {
-  std::vector<u8> bytes(text.begin(), text.end());
-  bytes.push_back(0);
-  return bytes;
-}
-
 std::string program_folder() {
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);

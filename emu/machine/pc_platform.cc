@@ -56,12 +56,29 @@ Pc::Platform::Platform(Pc& owner)
   a20_from_port92.connect(a20_gate, 1);
   add_uarts();
   wire_ports();
+  if (pc.has_hpet()) add_hpet();
   for (bus::Device* device :
        {static_cast<bus::Device*>(&pit), static_cast<bus::Device*>(&rtc), static_cast<bus::Device*>(&keyboard),
         static_cast<bus::Device*>(&dma), static_cast<bus::Device*>(&fw_cfg), static_cast<bus::Device*>(&power),
         static_cast<bus::Device*>(&port92)}) {
     pc.add(*device);
   }
+}
+
+void Pc::Platform::add_hpet() {
+  hpet_timer.connect(pc.interrupts_.isa(), 0);
+  hpet_rtc.connect(pc.interrupts_.isa(), 8);
+  hpet = std::make_unique<devices::Hpet>(devices::Hpet::Wires{.legacy_timer = hpet_timer,
+                                                              .legacy_rtc = hpet_rtc,
+                                                              .ioapic = pc.ioapic_,
+                                                              .on_legacy =
+                                                                  [this](bool enabled) {
+                                                                    pit.set_channel0_connected(!enabled);
+                                                                    rtc.set_interrupts_connected(!enabled);
+                                                                  }},
+                                         pc.parts_.clock, pc.tick_policy_);
+  pc.memory().add_mmio({kHpetBase}, devices::Hpet::kMmioBytes, *hpet, 1, "hpet");
+  pc.add(*hpet);
 }
 
 void Pc::Platform::wire_ports() {
@@ -148,13 +165,24 @@ Result<void> Pc::build_extra_devices() {
     } else if (row->name == "pc-testdev") {
       platform_->testdev = std::make_unique<devices::PcTestdev>(interrupts_.isa());
       ports_.add(Port{0xE0}, 8, platform_->testdev->ports(), 4, "pc-testdev");
-      ports_.add(Port{0xE8}, 4, platform_->testdev->byte_ports(), 1, "pc-testdev");
+      ports_.add(Port{0xE8}, 4, platform_->testdev->ports(), 1, "pc-testdev");
       ports_.add(Port{0x2000}, 24, platform_->testdev->irq_ports(), 4, "pc-testdev");
       memory_->space().add_mmio({0xFF000000}, devices::PcTestdev::kMmioBytes, *platform_->testdev, 2, "pc-testdev");
       add(*platform_->testdev);
     }
   }
   return {};
+}
+
+Result<void> Pc::Platform::attach_floppy(unsigned, devices::Drive&) {
+  return Error{"floppy drives are not available in this version: -fda"};
+}
+u8 Pc::Platform::floppy_types() const { return 0; }
+devices::DisplaySource* Pc::display() { return nullptr; }
+
+bool Pc::has_hpet() const {
+  const auto it = parts_.config.machine_properties.find("hpet");
+  return it == parts_.config.machine_properties.end() || it->second != "off";
 }
 
 void Pc::set_ferr(bool level) { platform_->isa_irq[13].set(level); }

@@ -19,6 +19,7 @@
 #include "devices/platform/port92.h"
 #include "devices/platform/pvpanic.h"
 #include "devices/serial/uart16550.h"
+#include "devices/timer/hpet.h"
 #include "devices/timer/mc146818.h"
 #include "devices/timer/pit8254.h"
 #include "emu/machine/pc.h"
@@ -29,6 +30,8 @@ struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink 
   explicit Platform(Pc& pc);
 
   Result<void> attach_floppy(unsigned unit, devices::Drive& drive);
+  // CMOS byte 10h: types of drives A and B.
+  u8 floppy_types() const;
 
   // Inputs of this sink: what the board does when a wire rises.
   static constexpr unsigned kResetWire = 0, kA20Wire = 1, kFerrClear = 2;
@@ -48,6 +51,8 @@ struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink 
   devices::FwCfg fw_cfg;
   devices::AcpiPm power;
   devices::Port92 port92;
+  bus::IrqLine hpet_timer, hpet_rtc;
+  std::unique_ptr<devices::Hpet> hpet;  // null with -machine hpet=off
   std::vector<std::unique_ptr<devices::Uart16550>> uarts;
   devices::NullCharBackend no_terminal;
   // What -device and -debugcon ask for.
@@ -58,6 +63,7 @@ struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink 
 
  private:
   void wire_ports();
+  void add_hpet();
   void add_uarts();
 };
 
