@@ -10,8 +10,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
+#include "cpu/kvm/kvm_lists.h"
 #include "cpu/kvm/kvm_state.h"
 #include "emu/base/exit_status.h"
 
@@ -55,15 +55,12 @@ KvmEngine::~KvmEngine() {
 
 // The guest sees what both the model and the host's KVM have.
 Result<void> KvmEngine::set_cpuid() {
-  constexpr u32 kMost = 256;
-  std::vector<u8> storage(sizeof(kvm_cpuid2) + kMost * sizeof(kvm_cpuid_entry2));
-  auto* list = reinterpret_cast<kvm_cpuid2*>(storage.data());
-  list->nent = kMost;
-  if (::ioctl(vm_.system_fd(), KVM_GET_SUPPORTED_CPUID, list) != 0) {
+  const auto list = std::make_unique<CpuidList>();
+  if (::ioctl(vm_.system_fd(), kGetSupportedCpuid, list.get()) != 0) {
     return Error{std::string("KVM is not usable: KVM_GET_SUPPORTED_CPUID: ") + std::strerror(errno),
                  exit_status::kNoKvm};
   }
-  for (u32 i = 0; i < list->nent; i++) {
+  for (u32 i = 0; i < list->header.count; i++) {
     kvm_cpuid_entry2& entry = list->entries[i];
     const CpuidResult ours =
         model_.cpuid(entry.function, entry.index, {.apic_id = index_, .tsc_frequency_hz = bus_.tsc_frequency_hz()});
@@ -106,7 +103,7 @@ Result<void> KvmEngine::set_cpuid() {
     // No paravirtual interface of KVM: the devices are ours.
     if ((entry.function & 0xF0000000) == 0x40000000) entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
   }
-  if (::ioctl(fd_, KVM_SET_CPUID2, list) != 0) {
+  if (::ioctl(fd_, kSetCpuid2, list.get()) != 0) {
     return Error{std::string("KVM is not usable: KVM_SET_CPUID2: ") + std::strerror(errno), exit_status::kNoKvm};
   }
   return {};
@@ -125,7 +122,7 @@ void KvmEngine::get_state(CpuState& state) {
 
 void KvmEngine::set_state(const CpuState& state) {
   kept_ = state;
-  write_state(fd_, state, bus_.apic_base());
+  write_state(fd_, state);
 }
 
 void KvmEngine::apply_startup(u8 vector) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "cpu/kvm/kvm_lists.h"
 #include "emu/base/bits.h"
 
 namespace xm::cpu::kvm {
@@ -55,29 +56,16 @@ constexpr std::pair<u32, u64 Msrs::*> kMsrs[] = {
     {0x174, &Msrs::sysenter_cs}, {0x175, &Msrs::sysenter_esp},        {0x176, &Msrs::sysenter_eip},
     {0x277, &Msrs::pat},         {0x1A0, &Msrs::misc_enable},         {0x2FF, &Msrs::mtrr_def_type}};
 
-// struct kvm_msrs with room for one entry. One at a time: a host that lacks one must not stop the others.
-class MsrRequest {
- public:
-  MsrRequest(u32 index, u64 value) {
-    header()->nmsrs = 1;
-    header()->entries[0].index = index;
-    header()->entries[0].data = value;
-  }
-  kvm_msrs* header() { return reinterpret_cast<kvm_msrs*>(storage_.data()); }
-
- private:
-  alignas(kvm_msrs) std::array<u8, sizeof(kvm_msrs) + sizeof(kvm_msr_entry)> storage_{};
-};
-
+// One at a time: a host that lacks one must not stop the others.
 void write_msr(int fd, u32 index, u64 value) {
-  MsrRequest request(index, value);
-  static_cast<void>(::ioctl(fd, KVM_SET_MSRS, request.header()));
+  MsrRequest request{.entry = {.index = index, .reserved = 0, .data = value}};
+  static_cast<void>(::ioctl(fd, kSetMsrs, &request));
 }
 
 bool read_msr(int fd, u32 index, u64& value) {
-  MsrRequest request(index, 0);
-  if (::ioctl(fd, KVM_GET_MSRS, request.header()) != 1) return false;
-  value = request.header()->entries[0].data;
+  MsrRequest request{.entry = {.index = index, .reserved = 0, .data = 0}};
+  if (::ioctl(fd, kGetMsrs, &request) != 1) return false;
+  value = request.entry.data;
   return true;
 }
 
@@ -178,7 +166,7 @@ void read_state(int fd, CpuState& state) {
   }
 }
 
-void write_state(int fd, const CpuState& state, u64 apic_base) {
+void write_state(int fd, const CpuState& state) {
   kvm_sregs sregs{};
   static_cast<void>(::ioctl(fd, KVM_GET_SREGS, &sregs));
   sregs.es = to_kvm(state.segment[0]);
@@ -198,7 +186,6 @@ void write_state(int fd, const CpuState& state, u64 apic_base) {
   sregs.cr3 = state.cr3;
   sregs.cr4 = state.cr4;
   sregs.efer = state.msr.efer;
-  sregs.apic_base = apic_base;
   std::memset(sregs.interrupt_bitmap, 0, sizeof sregs.interrupt_bitmap);
   static_cast<void>(::ioctl(fd, KVM_SET_SREGS, &sregs));
   kvm_regs regs{};

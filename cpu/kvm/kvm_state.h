@@ -7,6 +7,6 @@
 namespace xm::cpu::kvm {
 
 void read_state(int vcpu_fd, CpuState& state);
-void write_state(int vcpu_fd, const CpuState& state, u64 apic_base);
+void write_state(int vcpu_fd, const CpuState& state);
 
 }  // namespace xm::cpu::kvm
