@@ -3,6 +3,7 @@
 // device. Built once by the machine; devices live as long as it does. Machine lock held for all calls.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@ struct BoardParts {
   Log& log;
   std::vector<devices::CharBackend*> serials;  // up to four
   devices::CharBackend* debugcon = nullptr;
+  std::map<std::string, devices::CharBackend*> consoles;  // -chardev ids that a -device names
   u64 tsc_frequency_hz;
 };
 

@@ -72,7 +72,7 @@ Result<KernelImage> load_linux(std::vector<u8> file, const std::string& kernel_p
   }
 
   u8* header = file.data();
-  header[0x210] = 0xB0;  // type_of_loader: as the -kernel option of other emulators announces itself
+  header[0x210] = 0xB0;   // type_of_loader: as the -kernel option of other emulators announces itself
   header[0x211] |= 0x80;  // CAN_USE_HEAP
   store_le<u16>(&header[0x224], kCommandLineAddress - kRealModeAddress - 0x200);
   store_le<u32>(&header[0x228], kCommandLineAddress);

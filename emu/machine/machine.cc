@@ -62,6 +62,14 @@ Result<void> Machine::build() {
   if (config_.debugcon) debugcon = TRY(open_character(*config_.debugcon, "debugcon"));
   if (config_.monitor) monitor_port_ = TRY(open_character(*config_.monitor, "monitor"));
 
+  std::map<std::string, devices::CharBackend*> consoles;
+  for (const DeviceConfig& device : config_.devices) {
+    const auto wanted = device.properties.find("chardev");
+    if (wanted == device.properties.end()) continue;
+    const auto chardev = config_.chardevs.find(wanted->second);
+    if (chardev != config_.chardevs.end()) consoles[wanted->second] = TRY(open_character(chardev->second, "console"));
+  }
+
   board_ = TRY(make_pc({.owner = *this,
                         .config = config_,
                         .clock = *clock_,
@@ -69,6 +77,7 @@ Result<void> Machine::build() {
                         .log = log_,
                         .serials = std::move(serials),
                         .debugcon = debugcon,
+                        .consoles = std::move(consoles),
                         .tsc_frequency_hz = kTscFrequencyHz}));
   return make_vcpus();
 }

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "emu/machine/acpi_tables.h"
+#include "emu/machine/pc_display.h"
 #include "emu/machine/pc_parts.h"
 #include "emu/machine/pc_platform.h"
 
@@ -33,9 +34,11 @@ Result<void> Pc::build() {
   memory_ = TRY(PcMemory::create(parts_.config.memory_bytes, bios));
   build_chipset();
   TRY(build_platform());
+  TRY(build_display());
   TRY(build_network());
   TRY(build_storage());
   TRY(build_extra_devices());
+  TRY(build_virtio_extras());
   return build_firmware_config();
 }
 

@@ -62,6 +62,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   struct Drives;
   struct Nics;
   struct Platform;
+  struct Display;
 
   explicit Pc(BoardParts parts);
   Result<void> build();
@@ -71,6 +72,10 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   Result<std::unique_ptr<devices::Drive>> open_drive(const DriveConfig& config);
   Result<void> build_network();
   Result<void> build_extra_devices();
+  Result<void> build_virtio_extras();
+  Result<void> build_display();
+  Result<void> add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
+                       const std::string& address);
   Result<void> build_firmware_config();
   void set_cmos();
   bool has_hpet() const;
@@ -125,6 +130,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   std::unique_ptr<devices::I440fx> host_bridge_;
   std::unique_ptr<devices::Piix4Pm> power_management_;
   std::unique_ptr<Platform> platform_;
+  std::unique_ptr<Display> display_;
   std::unique_ptr<Drives> drives_;
   std::unique_ptr<Nics> nics_;
   std::vector<bus::Device*> devices_;

@@ -1,14 +1,162 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// NICs of the command line and their host sides.
+// NICs of the command line and their host sides, and the other virtio cards (entropy source, console).
+#include <algorithm>
+#include <cstdio>
+
+#include "devices/virtio/console.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/rng.h"
+#include "devices/virtio/transport_pci.h"
+#include "emu/host/tap_net.h"
+#include "emu/host/user_net.h"
 #include "emu/machine/pc_parts.h"
+#include "emu/machine/pc_platform.h"
 
 namespace xm::machine {
 
+namespace {
+
+std::string property(const std::map<std::string, std::string>& properties, const char* key) {
+  const auto it = properties.find(key);
+  return it != properties.end() ? it->second : std::string();
+}
+
+bool is_off(const std::string& text) { return text == "off" || text == "no" || text == "n" || text == "false"; }
+
+Result<std::unique_ptr<devices::NetBackend>> open_user(const NetdevConfig& config, host::EventLoop& loop) {
+  host::UserNetOptions options;
+  const auto take = [&](const char* key, std::string& to) {
+    const std::string value = property(config.properties, key);
+    if (!value.empty()) to = value;
+  };
+  take("net", options.network);
+  take("host", options.host);
+  take("dns", options.dns);
+  take("dhcpstart", options.dhcp_start);
+  take("hostname", options.hostname);
+  take("domainname", options.domain_name);
+  take("tftp", options.tftp);
+  take("bootfile", options.boot_file);
+  const std::string restricted = property(config.properties, "restrict");
+  options.restricted = !restricted.empty() && !is_off(restricted);
+  options.ipv6 = !is_off(property(config.properties, "ipv6"));
+  for (const HostForward& forward : config.forwards) {
+    options.forwards.push_back({.udp = forward.udp,
+                                .host_address = forward.host_address,
+                                .host_port = forward.host_port,
+                                .guest_address = forward.guest_address,
+                                .guest_port = forward.guest_port});
+  }
+  return std::unique_ptr<devices::NetBackend>(TRY(host::UserNet::create(options, loop)));
+}
+
+Result<std::unique_ptr<devices::NetBackend>> open_tap_netdev(const NetdevConfig& config, host::EventLoop& loop) {
+  host::TapOptions options;
+  options.interface = property(config.properties, "ifname");
+  options.script = property(config.properties, "script");
+  options.down_script = property(config.properties, "downscript");
+  const std::string fd = property(config.properties, "fd");
+  if (!fd.empty()) options.fd = std::atoi(fd.c_str());
+  options.vnet_header = !is_off(property(config.properties, "vnet_hdr"));
+  return host::open_tap(options, loop);
+}
+
+// "52:54:00:12:34:56"; empty text counts up from QEMU's default.
+Result<devices::MacAddress> parse_mac(const std::string& text, std::size_t number) {
+  if (text.empty()) return devices::MacAddress{0x52, 0x54, 0x00, 0x12, 0x34, static_cast<u8>(0x56 + number)};
+  unsigned bytes[6];
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%c", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4],
+                  &bytes[5], &rest) != 6) {
+    return Error{"invalid hardware address '" + text + "': mac; use 52:54:00:12:34:56"};
+  }
+  devices::MacAddress mac;
+  for (unsigned i = 0; i < 6; i++) mac[i] = static_cast<u8>(bytes[i]);
+  if ((mac[0] & 1) != 0) return Error{"multicast hardware address '" + text + "': mac"};
+  return mac;
+}
+
+std::string mac_text(const devices::MacAddress& mac) {
+  char text[18];
+  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+  return text;
+}
+
+}  // namespace
+
 Result<void> Pc::build_network() {
   nics_ = std::make_unique<Nics>();
+  const Config& config = parts_.config;
+  for (const NetdevConfig& netdev : config.netdevs) {
+    nics_->backends[netdev.id] =
+        TRY(netdev.kind == "tap" ? open_tap_netdev(netdev, parts_.loop) : open_user(netdev, parts_.loop));
+  }
+  for (const NicConfig& nic : config.nics) TRY(add_nic(nic.model, nic.netdev, nic.mac, ""));
+  for (const DeviceConfig& device : config.devices) {
+    if (device.driver != "virtio-net-pci" && device.driver != "virtio-net") continue;
+    TRY(find_device(device));
+    TRY(add_nic("virtio", property(device.properties, "netdev"), property(device.properties, "mac"),
+                property(device.properties, "addr")));
+  }
+  if (config.default_nic && !config.no_defaults && nics_->entries.empty() && config.netdevs.empty()) {
+    nics_->backends["net0"] = TRY(open_user({.kind = "user", .id = "net0"}, parts_.loop));
+    TRY(add_nic("virtio", "net0", "", ""));
+  }
   return {};
 }
 
-std::string Pc::info_network() const { return ""; }
+Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
+                         const std::string& address) {
+  if (model != "virtio") return Error{"NIC model not available in this version: " + model + "; use model=virtio"};
+  const devices::MacAddress mac = TRY(parse_mac(mac_words, nics_->entries.size()));
+  devices::NetBackend* backend = &nics_->unplugged;
+  if (!netdev.empty()) {
+    const auto it = nics_->backends.find(netdev);
+    if (it == nics_->backends.end())
+      return Error{"no such netdev '" + netdev + "': -device; add -netdev user,id=" + netdev};
+    for (const Nics::Entry& other : nics_->entries) {
+      if (other.backend == it->second.get()) return Error{"netdev is in use by another NIC: " + netdev};
+    }
+    backend = it->second.get();
+  }
+  auto card = std::make_unique<devices::VirtioPci>(
+      pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
+  TRY(place(*card, address, 3));
+  nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
+                            .model = "virtio-net-pci",
+                            .mac = mac_text(mac),
+                            .backend = backend,
+                            .card = std::move(card)});
+  return {};
+}
+
+Result<void> Pc::build_virtio_extras() {
+  for (const DeviceConfig& device : parts_.config.devices) {
+    std::unique_ptr<devices::VirtioDevice> function;
+    if (device.driver == "virtio-rng-pci" || device.driver == "virtio-rng") {
+      function = std::make_unique<devices::VirtioRng>(nics_->entropy);
+    } else if (device.driver == "virtconsole") {
+      const auto backend = parts_.consoles.find(property(device.properties, "chardev"));
+      if (backend == parts_.consoles.end()) {
+        return Error{"no such chardev '" + property(device.properties, "chardev") + "': -device virtconsole"};
+      }
+      function = std::make_unique<devices::VirtioConsole>(*backend->second);
+    } else {
+      continue;
+    }
+    nics_->extras.push_back(std::make_unique<devices::VirtioPci>(pci_environment(), std::move(function)));
+    TRY(place(*nics_->extras.back(), property(device.properties, "addr"), 3));
+  }
+  return {};
+}
+
+std::string Pc::info_network() const {
+  std::string text;
+  for (const Nics::Entry& entry : nics_->entries) {
+    text += entry.name + ": model=" + entry.model + ",macaddr=" + entry.mac + "\n \\ " + entry.backend->description() +
+            (entry.backend->link_up() ? "" : " (link down)") + "\n";
+  }
+  return text;
+}
 
 }  // namespace xm::machine

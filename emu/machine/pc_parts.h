@@ -8,6 +8,7 @@
 #include "devices/block/drive.h"
 #include "devices/net/net_backend.h"
 #include "devices/pci/pci_device.h"
+#include "emu/host/host_entropy.h"
 #include "emu/machine/pc.h"
 #include "emu/machine/registry.h"
 
@@ -31,6 +32,14 @@ struct Pc::Drives {
   std::vector<std::unique_ptr<devices::PciFunction>> controllers;
 };
 
+// A NIC whose cable is not plugged in.
+class NoNet final : public devices::NetBackend {
+ public:
+  NoNet() { set_link(false); }
+  std::string description() const override { return "not connected"; }
+  void send(const devices::NetFrame&) override {}
+};
+
 struct Pc::Nics {
   struct Entry {
     std::string name;
@@ -40,7 +49,10 @@ struct Pc::Nics {
     std::unique_ptr<devices::PciFunction> card;
   };
   std::map<std::string, std::unique_ptr<devices::NetBackend>> backends;
+  NoNet unplugged;
+  host::HostEntropy entropy;
   std::vector<Entry> entries;
+  std::vector<std::unique_ptr<devices::PciFunction>> extras;  // other virtio cards
 };
 
 }  // namespace xm::machine

@@ -174,11 +174,14 @@ Result<void> Pc::build_extra_devices() {
   return {};
 }
 
-Result<void> Pc::Platform::attach_floppy(unsigned, devices::Drive&) {
-  return Error{"floppy drives are not available in this version: -fda"};
+void Pc::Platform::build_floppy() {
+  floppy = std::make_unique<devices::Fdc82077>(
+      pc.ports_, devices::Fdc82077::Wires{.irq = bus::IrqLine(pc.interrupts_.isa(), 6), .dma = dma.channel(2)},
+      pc.parts_.clock, floppy_drives);
+  pc.add(*floppy);
 }
-u8 Pc::Platform::floppy_types() const { return 0; }
-devices::DisplaySource* Pc::display() { return nullptr; }
+
+u8 Pc::Platform::floppy_types() const { return static_cast<u8>(floppy->drive_type(0) << 4 | floppy->drive_type(1)); }
 
 bool Pc::has_hpet() const {
   const auto it = parts_.config.machine_properties.find("hpet");

@@ -19,6 +19,7 @@
 #include "devices/platform/port92.h"
 #include "devices/platform/pvpanic.h"
 #include "devices/serial/uart16550.h"
+#include "devices/storage/fdc82077.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/mc146818.h"
 #include "devices/timer/pit8254.h"
@@ -29,7 +30,8 @@ namespace xm::machine {
 struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink {
   explicit Platform(Pc& pc);
 
-  Result<void> attach_floppy(unsigned unit, devices::Drive& drive);
+  // After the drives are known.
+  void build_floppy();
   // CMOS byte 10h: types of drives A and B.
   u8 floppy_types() const;
 
@@ -51,6 +53,8 @@ struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink 
   devices::FwCfg fw_cfg;
   devices::AcpiPm power;
   devices::Port92 port92;
+  std::array<devices::Drive*, 2> floppy_drives{};
+  std::unique_ptr<devices::Fdc82077> floppy;
   bus::IrqLine hpet_timer, hpet_rtc;
   std::unique_ptr<devices::Hpet> hpet;  // null with -machine hpet=off
   std::vector<std::unique_ptr<devices::Uart16550>> uarts;

@@ -106,13 +106,14 @@ Result<void> Pc::build_storage() {
       case DriveInterface::Floppy:
         entry.name = "floppy" + std::to_string(floppy_count);
         if (floppy_count >= 2) return Error{"more than two floppy drives: " + config.file};
-        TRY(platform_->attach_floppy(floppy_count++, *entry.drive));
+        platform_->floppy_drives[floppy_count++] = entry.drive.get();
         break;
       case DriveInterface::None: entry.name = config.id; break;
     }
     if (!config.id.empty()) entry.name = config.id;
   }
   for (const DeviceConfig& device : parts_.config.devices) TRY(add_drive_device(device, *ide, taken));
+  platform_->build_floppy();
   drives_->ide = std::move(ide);
   pci_->attach(1, 1, *drives_->ide);
   add(*drives_->ide);
