@@ -62,7 +62,14 @@ void FdStream::read_some() {
   if (count > 0) {
     callbacks_.readable({buffer.data(), static_cast<std::size_t>(count)});
   } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
-    close();
+    // The end of a separate input says nothing about the output.
+    if (input_ == output_) {
+      close();
+    } else {
+      if (input_events_ != 0) loop_.remove_fd(input_);
+      input_ = -1;
+      input_events_ = 0;
+    }
     callbacks_.closed();
   }
 }

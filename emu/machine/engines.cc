@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cpu/interp/interpreter.h"
 #include "cpu/kvm/kvm_engine.h"
 #include "cpu/system/cpuid.h"
 #include "emu/base/exit_status.h"
@@ -15,6 +16,7 @@ struct EngineMaker::Parts {
   std::unique_ptr<cpu::kvm::KvmVm> kvm;
   std::unique_ptr<KvmMemory> kvm_memory;
   Log& log;
+  unsigned cpus = 1;
 };
 
 EngineMaker::EngineMaker(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -25,7 +27,7 @@ EngineMaker& EngineMaker::operator=(EngineMaker&&) noexcept = default;
 // Tries the accelerators in the order given; the last one's error is the user's.
 Result<EngineMaker> EngineMaker::create(const Config& config, bus::AddressSpace& memory, Log& log) {
   cpu::CpuModel model = TRY(cpu::CpuModel::parse(config.cpu_model, {.sockets = config.cpus}));
-  auto parts = std::make_unique<Parts>(Parts{.model = std::move(model), .log = log});
+  auto parts = std::make_unique<Parts>(Parts{.model = std::move(model), .log = log, .cpus = config.cpus});
   Error last{"no accelerator given: -accel"};
   for (const std::string& name : config.accelerators) {
     if (name == "interp") return EngineMaker(std::move(parts));
@@ -50,7 +52,8 @@ Result<std::unique_ptr<cpu::Engine>> EngineMaker::make(unsigned index, cpu::BusP
     auto engine = TRY(cpu::kvm::KvmEngine::create(*parts_->kvm, index, port, parts_->model));
     return std::unique_ptr<cpu::Engine>(std::move(engine));
   }
-  return Error{"no interpreter"};
+  const cpu::interp::Interpreter::Options options{.bootstrap_processor = index == 0, .alone = parts_->cpus == 1};
+  return std::unique_ptr<cpu::Engine>(std::make_unique<cpu::interp::Interpreter>(port, parts_->model, parts_->log, options));
 }
 
 u32 EngineMaker::signature() const { return parts_->model.signature(); }
