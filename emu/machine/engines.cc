@@ -53,7 +53,8 @@ Result<std::unique_ptr<cpu::Engine>> EngineMaker::make(unsigned index, cpu::BusP
     return std::unique_ptr<cpu::Engine>(std::move(engine));
   }
   const cpu::interp::Interpreter::Options options{.bootstrap_processor = index == 0, .alone = parts_->cpus == 1};
-  return std::unique_ptr<cpu::Engine>(std::make_unique<cpu::interp::Interpreter>(port, parts_->model, parts_->log, options));
+  return std::unique_ptr<cpu::Engine>(
+      std::make_unique<cpu::interp::Interpreter>(port, parts_->model, parts_->log, options));
 }
 
 u32 EngineMaker::signature() const { return parts_->model.signature(); }
