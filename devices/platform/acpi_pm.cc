@@ -165,6 +165,7 @@ void AcpiPm::ApmPorts::port_write(Port port, u32 value, unsigned) {
 }
 
 void AcpiPm::exchange(bus::Archive& archive) {
+  if (!archive.loading()) settle_timer();
   archive.field("status", status_);
   archive.field("enable", enable_);
   archive.field("control", control_);

@@ -294,6 +294,7 @@ void Mc146818::arm() {
 }
 
 void Mc146818::exchange(bus::Archive& archive) {
+  if (!archive.loading()) settle();
   archive.field("cmos", cmos_);
   archive.field("index", index_);
   archive.field("extended_index", extended_index_);
