@@ -15,6 +15,11 @@ bool uses(const Row& row, Addressing addressing) {
                      [&](OperandCode code) { return operand_code_info(code).addressing == addressing; });
 }
 
+bool is_xsave_family(Operation operation) {
+  return operation == Operation::Xsave || operation == Operation::Xsavec || operation == Operation::Xsaveopt ||
+         operation == Operation::Xrstor;
+}
+
 bool is_stack_operation(Operation operation) {
   switch (operation) {
     case Operation::Push:
@@ -62,18 +67,12 @@ bool is_testable(const Row& row, CodeSize mode) {
     case Operation::Sldt:
     case Operation::Smsw:
     case Operation::Str:
-    // Host I/O permissions and extended state beyond ours.
+    // Host I/O permissions, and XCR0 with more components than ours.
     case Operation::In:
     case Operation::Out:
     case Operation::Ins:
     case Operation::Outs:
-    case Operation::Xgetbv:
-    case Operation::Xsave:
-    case Operation::Xsavec:
-    case Operation::Xsaveopt:
-    case Operation::Xsaves:
-    case Operation::Xrstor:
-    case Operation::Xrstors: return false;
+    case Operation::Xgetbv: return false;
     // Loading a segment register needs the host's descriptors.
     case Operation::Mov:
       return !uses(row, Addressing::Sreg) || operand_code_info(row.operands[1]).addressing == Addressing::Sreg;
@@ -190,6 +189,21 @@ u64 Generator::data_address(unsigned size) {
   return kDataBase + offset;
 }
 
+// An area of 64-byte alignment, mostly, and components that host and guest both have. XRSTOR finds a header in standard
+// format that it accepts and random components.
+u64 Generator::place_xsave_area(TestCase& test, const Insn& insn) {
+  test.state.gpr[gpr::kRax] &= 7;
+  test.state.gpr[gpr::kRdx] = 0;
+  const u64 offset = random_() % (kDataBytes / 64 - 16) * 64;
+  if (insn.operation == Operation::Xrstor && !chance(16)) {
+    const auto at = static_cast<u32>(offset);
+    test.pokes = {Poke{at + 24, 0xFFFF00001F80 | (random_() & 0xE07F)}, Poke{at + 512, random_() & 7},
+                  Poke{at + 520, 0}, Poke{at + 528, 0}};
+    test.poke_count = 4;
+  }
+  return kDataBase + offset + (chance(16) ? random_() % 64 : 0);
+}
+
 // Gives base and index values, or the displacement, such that the address falls into the data pages.
 void Generator::place_memory(TestCase& test, const Insn& insn, const Encoded& encoded, unsigned code_start) {
   const MemoryAddress& memory = insn.memory;
@@ -200,6 +214,7 @@ void Generator::place_memory(TestCase& test, const Insn& insn, const Encoded& en
     if (operand.kind == OperandKind::Memory) size = std::max<unsigned>(operand.size, 1);
   }
   u64 target = data_address(size);
+  if (is_xsave_family(insn.operation)) target = place_xsave_area(test, insn);
   if (insn.segment == Segment::Gs) target -= kGsBase;
   auto& gpr = test.state.gpr;
   u64 index = 0;
@@ -316,6 +331,9 @@ TestCase Generator::next() {
     const DecodeResult first = decode(encoded.bytes, mode_);
     if (!first || first.insn.row != row_index) continue;
     const Insn& insn = first.insn;
+    // EDX:EAX selects components: they cannot be an address as well.
+    const auto is_selector = [](u8 reg) { return reg == gpr::kRax || reg == gpr::kRdx; };
+    if (is_xsave_family(insn.operation) && (is_selector(insn.memory.base) || is_selector(insn.memory.index))) continue;
     std::copy(encoded.bytes.begin(), encoded.bytes.end(), test.code.begin());
     test.row = row_index;
     test.code_length = insn.length;

@@ -38,6 +38,7 @@ class Generator {
   X87Register interesting_float80();
 
   void place_memory(TestCase& test, const Insn& insn, const Encoded& encoded, unsigned code_start);
+  u64 place_xsave_area(TestCase& test, const Insn& insn);
   void place_implicit(TestCase& test, const Insn& insn);
   void place_branch(TestCase& test, const Insn& insn);
   u64 code_target(const TestCase& test, const Insn& insn);
