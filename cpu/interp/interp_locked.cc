@@ -119,7 +119,8 @@ bool compare_exchange(Vcpu& cpu, const Insn& insn) {
       if (!atomic_update<T>(cpu, insn.segment, cpu.effective_address(insn), change, old)) return false;
     } else {
       if (!cpu.read_operand(insn, 0, old)) return false;
-      if (!cpu.write_operand(insn, 0, old == expected ? desired : old)) return false;
+      // Without a match the destination is not written: a 32-bit register keeps its upper half.
+      if (old == expected && !cpu.write_operand(insn, 0, desired)) return false;
     }
     cpu.flags.set_sub<T>(expected, old, static_cast<T>(expected - old));
     if (old != expected) cpu.set_gpr(gpr::kRax, sizeof(T), old);
@@ -214,7 +215,8 @@ Handler locked_handler(const Insn& insn) {
       return is_memory(insn.operands[0]) || is_memory(insn.operands[1]) ? generic<exchange> : nullptr;
     case Operation::Xadd: return generic<exchange_add>;
     case Operation::Cmpxchg: return generic<compare_exchange>;
-    case Operation::CmpxchgXb: return insn.operand_size == 8 ? generic<compare_exchange_16> : generic<compare_exchange_8>;
+    case Operation::CmpxchgXb:
+      return insn.operand_size == 8 ? generic<compare_exchange_16> : generic<compare_exchange_8>;
     default: return insn.lock ? with_lock(insn.operation) : nullptr;
   }
 }

@@ -187,7 +187,7 @@ struct Cmps {
   }
   static bool one(Vcpu& cpu, StringRun& run, bool& go_on) {
     T first, second;
-    if (!cpu.read(run.segment(), run.source(), first) || !cpu.read(Segment::Es, run.destination(), second))
+    if (!cpu.read(Segment::Es, run.destination(), second) || !cpu.read(run.segment(), run.source(), first))
       return false;
     run.advance_source(sizeof(T));
     run.advance_destination(sizeof(T));
@@ -217,13 +217,17 @@ bool event_waits(const Vcpu& cpu) { return (cpu.signals.load() & cpu.running.att
 template <class Kind>
 [[gnu::noinline]] Outcome repeat(Vcpu& cpu, const Insn& insn) {
   StringRun run(cpu, insn);
+  const LazyFlags flags_before = cpu.flags;
   unsigned single_elements = 0;
   while (run.count() != 0) {
     bool go_on = true;
     u64 used = 0;
     if (!run.backward() && !cpu.running.single) used = Kind::many(cpu, run, run.count(), go_on);
     if (used == 0) {
-      if (!Kind::one(cpu, run, go_on)) return Outcome::Fault;
+      if (!Kind::one(cpu, run, go_on)) {
+        cpu.flags = flags_before;  // as if no comparison had been made [SDM2 REP]
+        return Outcome::Fault;
+      }
       used = 1;
     }
     run.use_count(used);

@@ -16,11 +16,11 @@ constexpr u64 kGeneralDetect = 1 << 13;
 // Resolves DR4 and DR5 and makes the checks both directions share.
 bool access_debug(Vcpu& cpu, unsigned& index) {
   if (index > 7) return cpu.raise(Vector::Ud);
+  if (!require_cpl0(cpu)) return false;
   if (index == 4 || index == 5) {
     if ((cpu.state.cr4 & cr4::kDe) != 0) return cpu.raise(Vector::Ud);
     index += 2;
   }
-  if (!require_cpl0(cpu)) return false;
   if ((cpu.state.dr[7] & kGeneralDetect) != 0) {
     cpu.raise(Vector::Db);
     cpu.fault.address = dr6::kBd;

@@ -173,7 +173,9 @@ std::string compare(const TestCase& test, const Outcome& silicon, const Outcome&
   report.check("mxcsr", silicon.state.mxcsr & mxcsr_mask, ours.state.mxcsr & mxcsr_mask);
   // A ten-byte store that faults in its second page may have written the first part.
   const bool partial_store = faulted && insn.operands[0].size == 10;
-  if (!undefined_result && !partial_store && silicon.data != ours.data) {
+  // A CALL to a non-canonical address may have stored its return address below RSP.
+  const bool dead_store = silicon.vector == 13 && insn.operation == Operation::CallNear;
+  if (!undefined_result && !partial_store && !dead_store && silicon.data != ours.data) {
     unsigned shown = 0;
     for (unsigned i = 0; i < kDataBytes && shown < 4; i += 8) {
       const u64 a = load_le<u64>(&silicon.data[i]), b = load_le<u64>(&ours.data[i]);

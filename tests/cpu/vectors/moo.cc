@@ -65,6 +65,7 @@ MooTest parse_test(Bytes bytes) {
   test.index = load_le<u32>(bytes.data());
   each_chunk(bytes.subspan(4), [&](const std::string& tag, Bytes payload) {
     if (tag == "NAME") test.name.assign(reinterpret_cast<const char*>(payload.data()) + 4, payload.size() - 4);
+    if (tag == "BYTS" && payload.size() >= 4) test.bytes.assign(payload.begin() + 4, payload.end());
     if (tag == "INIT") test.initial = parse_state(payload);
     if (tag == "FINA") test.final = parse_state(payload);
     if (tag == "EXCP") test.exception = MooException{payload[0], load_le<u32>(&payload[1])};

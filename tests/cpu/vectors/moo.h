@@ -34,6 +34,7 @@ struct MooException {
 struct MooTest {
   u32 index = 0;
   std::string name;
+  std::vector<u8> bytes;
   MooState initial, final;  // `final` lists only what changed
   std::optional<MooException> exception;
 };

@@ -58,7 +58,7 @@ void VectorRunner::write(u32 address, u8 value) {
 std::string VectorRunner::run(const MooTest& test, Chip chip, u16 flags_mask) {
   for (const MooByte& byte : test.initial.ram) write(byte.address, byte.value);
   engine_.set_state(real_mode_state(test.initial));
-  const Exit exit = engine_.run({.instructions = chip == Chip::I286 ? u64{100000} : 1});
+  const Exit exit = engine_.run({.instructions = chip == Chip::I286 ? u64{64} : 1});
   CpuState state;
   engine_.get_state(state);
 
