@@ -189,7 +189,12 @@ DiskStatus virtio_transfer(Drive& d, Direction direction, u64 block, u16 count, 
   write_physical<u16>(queue.available, 1);  // no interrupt wanted
   write_physical<u16>(queue.available + 2, static_cast<u16>(index + 1));
   queue.doorbell.write(0, 2, 0);
-  while (read_physical<u16>(queue.used + 2) == queue.seen) cpu_relax();
+  u32 polls = 0;
+  Deadline deadline(60000);
+  while (read_physical<u16>(queue.used + 2) == queue.seen) {
+    // The first looks cost nothing but memory; a slow request may as well be timed.
+    if (++polls > 1000 && deadline.passed()) return DiskStatus::Timeout;
+  }
   queue.seen++;
   return g_status == 0 ? DiskStatus::Ok : g_status == 1 ? DiskStatus::ControllerFailure : DiskStatus::BadCommand;
 }

@@ -138,3 +138,34 @@ def floppy_emulation_cd():
         shutil.copy(syslinux_floppy(), os.path.join(tree, "floppy.img"))
         run("xorriso", "-as", "mkisofs", "-o", path, "-b", "floppy.img", "-c", "boot.cat", tree)
     return cached("emulation.iso", make)
+
+
+def assembled(name, source):
+    def make(path):
+        run("nasm", "-f", "bin", source, "-o", path)
+    return cached(name, make)
+
+
+def multiboot_kernel():
+    return assembled("multiboot.bin", os.path.join(os.path.dirname(os.path.abspath(__file__)), "firmware_multiboot.asm"))
+
+
+def network_program():
+    """A program for PXE: says its line on COM1 and stops."""
+    source = os.path.join(CACHE, "network.asm")
+    os.makedirs(CACHE, exist_ok=True)
+    with open(source, "w", encoding="ascii") as file:
+        file.write("""org 0x7C00
+        xor ax, ax
+        mov ds, ax
+        mov si, text
+next:   lodsb
+        mov dx, 0x3F8
+        out dx, al
+        test al, al
+        jnz next
+        cli
+        hlt
+text:   db "NETWORK-PROGRAM-IS-HERE", 0
+""")
+    return assembled("network.bin", source)

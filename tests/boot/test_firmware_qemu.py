@@ -44,6 +44,27 @@ class FirmwareOnQemu(unittest.TestCase):
         self.boots_linux("-fw_cfg", "name=opt/xiaoma/direct-kernel,string=yes", *self.kernel(),
                          before=["Booting from kernel image"])
 
+    @unittest.skipUnless(shutil.which("nasm"), "no nasm on this host")
+    def test_multiboot_kernel_by_option_rom_and_without(self):
+        direct = ["-fw_cfg", "name=opt/xiaoma/direct-kernel,string=yes", "-fw_cfg",
+                  "name=opt/xiaoma/boot-protocol,string=multiboot"]
+        for extra in ([], direct):
+            with self.subTest(extra), self.machine("-kernel", images.multiboot_kernel(), "-append", "hello", *extra,
+                                                   memory="64") as guest:
+                guest.expect(r"MULTIBOOT 064 .*hello END")
+
+    @unittest.skipUnless(shutil.which("nasm"), "no nasm on this host")
+    def test_network_boot_program(self):
+        program = images.network_program()
+        network = ("-netdev", f"user,id=n,tftp={os.path.dirname(program)},bootfile={os.path.basename(program)}", "-device",
+                   "virtio-net-pci,netdev=n")
+        with self.machine("-boot", "n", network=network) as guest:
+            guest.expect("NETWORK-PROGRAM-IS-HERE")
+
+    def test_machine_without_a_screen(self):
+        with self.machine("-vga", "none", "-boot", "d", "-cdrom", images.floppy_emulation_cd()) as guest:
+            guest.expect("SYSLINUX-IS-HERE")
+
     def test_memory_above_4_gib(self):
         self.boots_linux(*self.kernel(), memory="5G", before=["2048 MiB above"])
 
