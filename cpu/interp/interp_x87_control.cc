@@ -3,6 +3,7 @@
 // that compilers use around every conversion, FLDCW and FNSTSW. [SDM1 8.1, 8.3.12; SDM2]
 #include "cpu/interp/interp_x87.h"
 #include "cpu/semantics/x87_image.h"
+#include "cpu/system/cpuid.h"
 
 namespace xm::cpu::interp {
 namespace {
@@ -88,7 +89,16 @@ X87Format format_of(const Vcpu& cpu, const Insn& insn) {
   return wide ? X87Format::Real32 : X87Format::Real16;
 }
 
-// 4 bytes at a time: all of it is known to be writable, or readable, before.
+// Processors that have deprecated FCS and FDS save zeros [CPUID.7.EBX bit 13].
+X87State shown_state(const Vcpu& cpu) {
+  X87State shown = cpu.state.x87;
+  if (cpu.mode.protected_mode && cpu.model.has(SystemFeature::ZeroFcsFds)) {
+    shown.instruction_selector = shown.data_selector = 0;
+  }
+  return shown;
+}
+
+// Two bytes at a time: all of it is known to be writable, or readable, before.
 bool write_bytes(Vcpu& cpu, const Insn& insn, u64 offset, const u8* from, unsigned size) {
   for (unsigned i = 0; i < size; i += 2) {
     const u64 at = (offset + i) & mask_of_bytes(insn.address_size);
@@ -113,7 +123,8 @@ bool fnstenv(Vcpu& cpu, const Insn& insn) {
   const unsigned size = semantics::environment_size(format);
   const u64 offset = cpu.effective_address(insn);
   if (!cpu.probe_write(insn.segment, offset, size)) return false;
-  if (!write_bytes(cpu, insn, offset, semantics::store_environment(x87, format).data(), size)) return false;
+  if (!write_bytes(cpu, insn, offset, semantics::store_environment(shown_state(cpu), format).data(), size))
+    return false;
   x87.control |= kX87Masks;
   semantics::update_error_summary(x87);
   return error_gone(cpu);
@@ -145,7 +156,7 @@ bool fnsave(Vcpu& cpu, const Insn& insn) {
     store_le(&registers[i * 10], reg.significand);
     store_le(&registers[i * 10 + 8], reg.sign_exponent);
   }
-  if (!write_bytes(cpu, insn, offset, semantics::store_environment(x87, format).data(), size) ||
+  if (!write_bytes(cpu, insn, offset, semantics::store_environment(shown_state(cpu), format).data(), size) ||
       !write_bytes(cpu, insn, offset + size, registers.data(), registers.size())) {
     return false;
   }

@@ -84,6 +84,7 @@ void shift_immediate_ymm(Reg& d, const Reg&, const Reg& b, unsigned imm) {
 struct Entry {
   VectorKernel mmx = nullptr, xmm = nullptr, ymm = nullptr;
   bool fp = false;
+  ResultKind result = ResultKind::Vector;
 };
 using Table = std::array<Entry, kOperationCount>;
 
@@ -134,7 +135,21 @@ constexpr Table make_table() {
   table[static_cast<unsigned>(Operation::Punpckhdq)].mmx = upper_mmx<kernel::Punpckldq>;
   return table;
 }
-constexpr Table kTable = make_table();
+constexpr Table kRowTable = make_table();
+
+// The rows of the three sources by operation.
+Table merge_tables() {
+  Table table = kRowTable;
+  for (unsigned i = 0; i < kOperationCount; ++i) {
+    const auto operation = static_cast<Operation>(i);
+    if (const NamedKernels* named = find_shuffle_kernels(operation)) {
+      table[i] = {named->mmx, named->xmm, named->ymm, false, named->result};
+    } else if (const ConvertKernels* converts = find_convert_kernels(operation)) {
+      table[i] = {converts->mmx, converts->xmm, converts->ymm, converts->fp, converts->result};
+    }
+  }
+  return table;
+}
 
 template <class K, unsigned... I>
 VectorKernel pick_immediate(unsigned imm, bool ymm, std::integer_sequence<unsigned, I...>) {
@@ -220,22 +235,12 @@ VectorForm special_form(const Insn& insn) {
 
 VectorForm vector_form(const Insn& insn) {
   if (const VectorForm form = special_form(insn); form.kernel != nullptr) return form;
-  const Entry& entry = kTable[static_cast<unsigned>(insn.operation)];
-  if (const VectorKernel chosen = by_width(entry, insn); chosen != nullptr) {
-    return {.kernel = chosen, .fp = entry.fp};
-  }
-  if (const NamedKernels* named = find_shuffle_kernels(insn.operation)) {
-    return {.kernel = by_width(*named, insn),
-            .result = named->result,
-            .reads_destination = named->result == ResultKind::Flags};
-  }
-  if (const ConvertKernels* named = find_convert_kernels(insn.operation)) {
-    return {.kernel = by_width(*named, insn),
-            .fp = named->fp,
-            .result = named->result,
-            .reads_destination = named->result == ResultKind::Flags};
-  }
-  return {};
+  static const Table table = merge_tables();
+  const Entry& entry = table[static_cast<unsigned>(insn.operation)];
+  return {.kernel = by_width(entry, insn),
+          .fp = entry.fp,
+          .result = entry.result,
+          .reads_destination = entry.result == ResultKind::Flags};
 }
 
 HostVectorFeatures host_vector_features() {

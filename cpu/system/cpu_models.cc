@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <span>
+#include <utility>
 
+#include "cpu/semantics/vector.h"
 #include "cpu/system/cpuid.h"
 #include "emu/base/bits.h"
 
@@ -35,7 +37,7 @@ constexpr S kSandyBridgeSystem[] = {S::TscDeadline, S::Pcid, S::TscAdjust, S::Pd
 constexpr F kIvyBridge[] = {F::F16c, F::Rdrand, F::Fsgsbase};
 constexpr S kIvyBridgeSystem[] = {S::Smep, S::Erms};
 constexpr F kHaswell[] = {F::Fma, F::Movbe, F::Bmi1, F::Bmi2, F::Avx2, F::Invpcid, F::Lzcnt};
-constexpr S kHaswellSystem[] = {S::ZeroFcsFds};
+constexpr S kHaswellSystem[] = {S::ZeroFcsFds, S::FdpExcptnOnly};
 constexpr F kBroadwell[] = {F::Rdseed, F::Adx, F::Smap, F::Prefetchw};
 constexpr F kSkylake[] = {F::Clflushopt, F::Xsavec, F::Xsaves};
 constexpr S kSkylakeSystem[] = {S::Xgetbv1, S::MdClear, S::SpecCtrl, S::Stibp, S::ArchCapabilities, S::Ssbd};
@@ -180,8 +182,20 @@ class CpuModelBuilder {
     return false;
   }
 
+  // Vector instructions execute on the host: those it lacks are not offered.
+  void drop_missing_on_host() {
+    const semantics::HostVectorFeatures host = semantics::host_vector_features();
+    const std::pair<F, bool> offers[] = {{F::Ssse3, host.ssse3}, {F::Sse41, host.sse41}, {F::Sse42, host.sse42},
+                                         {F::Aes, host.aes},     {F::Sha, host.sha},     {F::Pclmulqdq, host.pclmulqdq},
+                                         {F::Avx, host.avx},     {F::Avx2, host.avx2},   {F::Fma, host.fma},
+                                         {F::F16c, host.f16c}};
+    for (const auto& [feature, offered] : offers)
+      if (!offered) set(feature, false);
+  }
+
   // A feature goes with the one it stands on, and with the vendor that does not have it.
   void drop_orphans() {
+    drop_missing_on_host();
     if (model_.vendor() == Vendor::Amd)
       for (const S feature : {S::ArchCapabilities, S::SpecCtrl, S::Stibp, S::Ssbd, S::MdClear, S::TscDeadline, S::Ss})
         set(feature, false);
