@@ -28,7 +28,7 @@ struct MooState {
 
 struct MooException {
   u8 vector = 0;
-  u32 flags_address = 0;  // of the pushed flags image
+  u32 flags_address = 0;  // of the pushed flags image, rounded down to an even one
 };
 
 struct MooTest {

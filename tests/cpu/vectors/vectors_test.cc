@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Captured 286 and 8086 instructions, where their folder is: $XIAOMA_SHARED or ../shared beside the source tree.
+// Captured 286 instructions, where their folder is: $XIAOMA_SHARED or ../shared beside the source tree.
 #include <gtest/gtest.h>
 
 #include "tests/cpu/engine_factory.h"
@@ -21,7 +21,6 @@ void expect_all_equal(const std::string& name, Chip chip) {
 }
 
 TEST(CapturedVectors, I80286) { expect_all_equal("286-dev", Chip::I286); }
-TEST(CapturedVectors, I8086) { expect_all_equal("8086-dev", Chip::I8086); }
 
 }  // namespace
 }  // namespace xm::cpu::vectors
