@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Clocks of the PC: TSC frequency from CPUID or measured against the PIT (channel 2, as the speaker gate lets it be
+// read), the LAPIC timer measured in the same window, wall time from the CMOS clock. Without a LAPIC, PIT channel 0 in
+// one-shot mode gives the events. GAP: HPET and PM timer are not used as clock sources; an unstable TSC is not noticed.
+#include "kernel/arch/x86_64/cpu.h"
+#include "kernel/arch/x86_64/irq.h"
+#include "kernel/init/printk.h"
+#include "kernel/lib/spinlock.h"
+#include "kernel/sched/clock.h"
+#include "kernel/sched/sched.h"
+#include "kernel/time/timer.h"
+
+namespace xm::os {
+namespace {
+
+constexpr u64 kPitHz = 1193182;
+constinit u64 tsc_khz_value = 0;
+constinit u64 tsc_start = 0;
+constinit u64 tsc_to_ns_mult = 0;  // ns = ticks * mult >> 32
+constinit u64 lapic_khz = 0;       // timer ticks (after the divider) per ms
+constinit u64 real_offset = 0;     // CLOCK_REALTIME - CLOCK_MONOTONIC
+
+struct CpuTimers {
+  spinlock_t lock{LockRank::Timer};
+  rb_root tree;
+  hrtimer tick;
+  u64 programmed = 0;
+  bool tick_on = false;
+};
+constinit CpuTimers timers[kMaxCpus]{};
+
+// Counts PIT channel 2 down from `ticks` and returns when it has passed zero.
+void pit_wait(u64 ticks) {
+  outb(0x61, static_cast<u8>((inb(0x61) & ~2u) | 1u));
+  outb(0x43, 0xb0);  // channel 2, both bytes, mode 0
+  outb(0x42, static_cast<u8>(ticks));
+  outb(0x42, static_cast<u8>(ticks >> 8));
+  while ((inb(0x61) & 0x20) == 0) cpu_relax();
+}
+
+u64 tsc_khz_from_cpuid() {
+  const u32 top = cpuid(0).eax;
+  if (top >= 0x15) {
+    const CpuidResult r = cpuid(0x15);
+    if (r.eax != 0 && r.ebx != 0 && r.ecx != 0) return static_cast<u64>(r.ecx) * r.ebx / r.eax / 1000;
+  }
+  const bool hypervisor = (cpuid(1).ecx & 1u << 31) != 0;
+  if (hypervisor && cpuid(0x40000000).eax >= 0x40000010) return cpuid(0x40000010).eax;
+  return 0;
+}
+
+void calibrate() {
+  constexpr u64 kWindow = kPitHz / 200;  // 5 ms
+  u64 best = ~0ul, best_lapic = 0;
+  for (int i = 0; i < 3; ++i) {  // the shortest of three: an emulator's host may have been away
+    if (lapic_present()) lapic_timer_start_calibration();
+    const u64 before = rdtsc();
+    pit_wait(kWindow);
+    const u64 after = rdtsc();
+    const u64 lapic = lapic_present() ? 0xffffffff - lapic_timer_remaining() : 0;
+    if (after - before < best) {
+      best = after - before;
+      best_lapic = lapic;
+    }
+  }
+  const u64 known = tsc_khz_from_cpuid();
+  tsc_khz_value = known != 0 ? known : best * kPitHz / kWindow / 1000;
+  lapic_khz = best_lapic * kPitHz / kWindow / 1000;
+  tsc_to_ns_mult = (1000000ul << 32) / tsc_khz_value;
+  tsc_start = rdtsc();
+}
+
+u8 cmos(u8 reg) {
+  outb(0x70, reg);
+  return inb(0x71);
+}
+u64 from_bcd(u64 v, bool binary) { return binary ? v : (v >> 4) * 10 + (v & 15); }
+
+u64 days_from_civil(s64 y, u64 m, u64 d) {
+  y -= m <= 2 ? 1 : 0;
+  const s64 era = y / 400;
+  const u64 yoe = static_cast<u64>(y - era * 400);
+  const u64 doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+  const u64 doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+  return static_cast<u64>(era * 146097) + doe - 719468;
+}
+
+u64 read_rtc() {
+  for (int i = 0; i < 10000 && (cmos(0x0a) & 0x80) != 0; ++i) cpu_relax();
+  u8 raw[6];
+  const u8 regs[6] = {0, 2, 4, 7, 8, 9};
+  for (int i = 0; i < 6; ++i) raw[i] = cmos(regs[i]);
+  const u8 status = cmos(0x0b);
+  const bool binary = (status & 4) != 0;
+  u64 hour = from_bcd(raw[2] & 0x7f, binary);
+  if ((status & 2) == 0) hour = hour % 12 + ((raw[2] & 0x80) != 0 ? 12 : 0);
+  const u64 year = from_bcd(raw[5], binary);
+  const u64 days = days_from_civil(static_cast<s64>(year + (year < 70 ? 2000 : 1900)), from_bcd(raw[4], binary),
+                                   from_bcd(raw[3], binary));
+  return ((days * 24 + hour) * 60 + from_bcd(raw[1], binary)) * 60 + from_bcd(raw[0], binary);
+}
+
+void program_event(u64 now, u64 expires) {
+  const u64 delta = expires > now ? expires - now : 1;
+  if (lapic_present()) {
+    lapic_timer_program(min<u64>(delta, 4 * kNsPerSec) * lapic_khz / 1000000 + 1);
+    return;
+  }
+  const u64 count = clamp<u64>(min<u64>(delta, 50000000) * kPitHz / kNsPerSec, 2, 65535);
+  outb(0x43, 0x30);  // channel 0, mode 0
+  outb(0x40, static_cast<u8>(count));
+  outb(0x40, static_cast<u8>(count >> 8));
+}
+
+void reprogram_locked(CpuTimers& t, u64 now) {
+  rb_node* first = t.tree.leftmost;
+  if (first == nullptr) return;
+  const u64 expires = container_of(first, hrtimer, node)->expires;
+  if (t.programmed != 0 && t.programmed <= expires && t.programmed > now) return;
+  t.programmed = expires;
+  program_event(now, expires);
+}
+
+void enqueue_locked(CpuTimers& t, hrtimer* timer) {
+  timer->queued = true;
+  rb_insert(t.tree, &timer->node, [](rb_node* a, rb_node* b) {
+    return container_of(a, hrtimer, node)->expires < container_of(b, hrtimer, node)->expires;
+  });
+}
+
+u64 tick_handler(hrtimer* timer) {
+  scheduler_tick();
+  const u64 now = ktime_get();
+  u64 next = timer->expires + kTickNs;
+  if (next <= now) next = now + kTickNs;
+  return next;
+}
+
+IrqReturn pit_handler(u32, void*) {
+  timer_interrupt();
+  return IrqReturn::Handled;
+}
+
+}  // namespace
+
+u64 tsc_khz() { return tsc_khz_value; }
+u64 local_clock() {
+  if (tsc_to_ns_mult == 0) return 0;
+  return static_cast<u64>((static_cast<unsigned __int128>(rdtsc() - tsc_start) * tsc_to_ns_mult) >> 32);
+}
+u64 ktime_get() { return local_clock(); }
+u64 ktime_get_real() { return local_clock() + read_once(real_offset); }
+void set_real_time(u64 ns) { write_once(real_offset, ns - local_clock()); }
+
+void ndelay(u64 ns) {
+  if (tsc_khz_value == 0) return;
+  const u64 until = rdtsc() + ns * tsc_khz_value / 1000000;
+  while (rdtsc() < until) cpu_relax();
+}
+void udelay(u64 us) { ndelay(us * 1000); }
+
+void time_init() {
+  calibrate();
+  set_real_time(read_rtc() * kNsPerSec);
+  printk(KERN_INFO "tsc: %lu.%03lu MHz processor, LAPIC timer %lu kHz\n", tsc_khz_value / 1000, tsc_khz_value % 1000,
+         lapic_khz);
+  if (!lapic_present()) request_irq(0, pit_handler, 0, "timer", nullptr);
+  timer_init_cpu();
+}
+
+void timer_init_cpu() {
+  CpuTimers& t = timers[smp_processor_id()];
+  t.tick.function = tick_handler;
+  t.tick_on = false;
+  tick_restart();
+}
+
+void tick_restart() {
+  CpuTimers& t = timers[smp_processor_id()];
+  if (t.tick_on) return;
+  t.tick_on = true;
+  hrtimer_start(&t.tick, ktime_get() + kTickNs);
+}
+
+void tick_stop_idle() {
+  CpuTimers& t = timers[smp_processor_id()];
+  if (!t.tick_on) return;
+  t.tick_on = false;
+  hrtimer_cancel(&t.tick);
+}
+
+void hrtimer_start(hrtimer* timer, u64 expires) {
+  hrtimer_cancel(timer);
+  const u64 flags = local_irq_save();
+  CpuTimers& t = timers[smp_processor_id()];
+  raw_spin_lock(t.lock);
+  timer->cpu = smp_processor_id();
+  timer->expires = expires;
+  enqueue_locked(t, timer);
+  if (t.tree.leftmost == &timer->node) reprogram_locked(t, ktime_get());
+  raw_spin_unlock(t.lock);
+  local_irq_restore(flags);
+}
+
+bool hrtimer_cancel(hrtimer* timer) {
+  for (;;) {
+    const u64 flags = local_irq_save();
+    CpuTimers& t = timers[timer->cpu];
+    raw_spin_lock(t.lock);
+    const bool busy = timer->running && timer->cpu != smp_processor_id();
+    const bool queued = timer->queued;
+    if (queued) {
+      rb_erase(t.tree, &timer->node);
+      timer->queued = false;
+    }
+    raw_spin_unlock(t.lock);
+    local_irq_restore(flags);
+    if (!busy) return queued;
+    cpu_relax();
+  }
+}
+
+u64 hrtimer_remaining(const hrtimer* timer) {
+  const u64 now = ktime_get();
+  return timer->queued && timer->expires > now ? timer->expires - now : 0;
+}
+
+void timer_interrupt() {
+  Cpu* cpu = this_cpu();
+  ++cpu->timer_ticks;
+  CpuTimers& t = timers[cpu->id];
+  raw_spin_lock(t.lock);
+  t.programmed = 0;
+  for (;;) {
+    rb_node* first = t.tree.leftmost;
+    if (first == nullptr) break;
+    hrtimer* timer = container_of(first, hrtimer, node);
+    if (timer->expires > ktime_get()) break;
+    rb_erase(t.tree, first);
+    timer->queued = false;
+    timer->running = true;
+    raw_spin_unlock(t.lock);
+    const u64 next = timer->function(timer);
+    raw_spin_lock(t.lock);
+    timer->running = false;
+    if (next != 0 && !timer->queued) {
+      timer->expires = next;
+      enqueue_locked(t, timer);
+    }
+  }
+  reprogram_locked(t, ktime_get());
+  raw_spin_unlock(t.lock);
+}
+
+}  // namespace xm::os

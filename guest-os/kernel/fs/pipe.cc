@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Pipes and FIFOs: a ring of pages between readers and writers, an inode with its own operations. Writes of up to
+// PIPE_BUF (4096) bytes are atomic. [man 7 pipe], [man 7 fifo]
+#include "kernel/fs/pipe.h"
+
+#include "kernel/fs/poll.h"
+#include "kernel/lib/format.h"
+#include "kernel/mm/slab.h"
+#include "kernel/signal/signal.h"
+#include "kernel/task/task_struct.h"
+
+namespace xm::os {
+
+struct pipe_inode_info {
+  mutex lock;
+  wait_queue_head rd_wait, wr_wait;
+  char** pages = nullptr;  // ring of single pages
+  u32 ring_size = 16;
+  u64 head = 0, tail = 0;  // bytes written and read
+  u32 readers = 0, writers = 0;
+  u32 r_counter = 0, w_counter = 0;  // how often each end was opened: FIFO open waits on it
+  u32 files = 0;
+};
+
+namespace {
+
+constexpr u32 kPipeBuf = 4096;
+constinit vfsmount* pipe_mount = nullptr;
+
+u64 capacity(const pipe_inode_info* p) { return static_cast<u64>(p->ring_size) * kPageSize; }
+u64 used(const pipe_inode_info* p) { return p->head - p->tail; }
+
+pipe_inode_info* alloc_pipe() {
+  pipe_inode_info* p = knew<pipe_inode_info>();
+  if (p == nullptr) return nullptr;
+  p->pages = static_cast<char**>(kzalloc(p->ring_size * sizeof(char*)));
+  if (p->pages == nullptr) {
+    kdelete(p);
+    return nullptr;
+  }
+  return p;
+}
+
+void free_pipe(pipe_inode_info* p) {
+  for (u32 i = 0; i < p->ring_size; ++i) {
+    if (p->pages[i] != nullptr) free_page(p->pages[i]);
+  }
+  kfree(p->pages);
+  kdelete(p);
+}
+
+// Moves up to n bytes; page by page. Returns bytes moved.
+u64 read_ring(pipe_inode_info* p, iov_iter& to) {
+  u64 done = 0;
+  while (to.count() > 0 && used(p) > 0) {
+    const u64 offset = p->tail & (kPageSize - 1);
+    char*& ring_page = p->pages[(p->tail >> kPageShift) % p->ring_size];
+    const u64 step = min(min(kPageSize - offset, used(p)), to.count());
+    const u64 moved = to.copy_to(ring_page + offset, step);
+    p->tail += moved;
+    done += moved;
+    if (moved < step) break;
+  }
+  if (used(p) == 0) p->head = p->tail = 0;  // keep using the same, warm page
+  return done;
+}
+
+u64 write_ring(pipe_inode_info* p, iov_iter& from, bool* no_memory) {
+  u64 done = 0;
+  while (from.count() > 0 && used(p) < capacity(p)) {
+    const u64 offset = p->head & (kPageSize - 1);
+    char*& ring_page = p->pages[(p->head >> kPageShift) % p->ring_size];
+    if (ring_page == nullptr) ring_page = static_cast<char*>(get_free_page(GFP_KERNEL));
+    if (ring_page == nullptr) {
+      *no_memory = true;
+      break;
+    }
+    const u64 step = min(min(kPageSize - offset, capacity(p) - used(p)), from.count());
+    const u64 moved = from.copy_from(ring_page + offset, step);
+    p->head += moved;
+    done += moved;
+    if (moved < step) break;
+  }
+  return done;
+}
+
+struct PipeFileOps : file_operations {
+  loff_t llseek(file*, loff_t, int) const override { return -ESPIPE; }
+  bool has_poll() const override { return true; }
+
+  ssize_t read_iter(file* f, iov_iter& to, loff_t&) const override {
+    pipe_inode_info* p = f->f_inode->i_pipe;
+    if (to.count() == 0) return 0;
+    for (;;) {
+      mutex_lock(p->lock);
+      const u64 before = used(p);
+      const bool was_full = before + kPipeBuf > capacity(p);
+      const u64 done = before > 0 ? read_ring(p, to) : 0;
+      const bool no_writers = p->writers == 0;
+      mutex_unlock(p->lock);
+      if (before > 0) {
+        if (was_full || done == before) wake_up_nr_all(p->wr_wait);
+        return done > 0 ? static_cast<ssize_t>(done) : -EFAULT;
+      }
+      if (no_writers) return 0;
+      if ((f->f_flags & O_NONBLOCK) != 0) return -EAGAIN;
+      TRY_INT(wait_event_state(
+          p->rd_wait, TASK_INTERRUPTIBLE,
+          [&] { return read_once(p->head) != read_once(p->tail) || read_once(p->writers) == 0; }, 0, true));
+    }
+  }
+
+  static void wake_up_nr_all(wait_queue_head& q) { wake_up(q, POLLOUT | POLLWRNORM); }
+
+  ssize_t write_iter(file* f, iov_iter& from, loff_t&) const override {
+    pipe_inode_info* p = f->f_inode->i_pipe;
+    const u64 total = from.count();
+    if (total == 0) return 0;
+    u64 done = 0;
+    for (;;) {
+      mutex_lock(p->lock);
+      if (p->readers == 0) {
+        mutex_unlock(p->lock);
+        send_sig(SIGPIPE, current);
+        return done > 0 ? static_cast<ssize_t>(done) : -EPIPE;
+      }
+      const u64 room = capacity(p) - used(p);
+      const bool fits = total > kPipeBuf ? room > 0 : room >= total - done;
+      bool no_memory = false;
+      u64 moved = 0;
+      const bool was_empty = used(p) == 0;
+      if (fits) moved = write_ring(p, from, &no_memory);
+      done += moved;
+      const bool space_left = used(p) < capacity(p);
+      mutex_unlock(p->lock);
+      if (moved > 0 && was_empty) wake_up(p->rd_wait, POLLIN | POLLRDNORM);
+      if (moved > 0 && !was_empty) wake_up(p->rd_wait, POLLIN | POLLRDNORM);
+      if (done == total) {
+        if (space_left) wake_up(p->wr_wait, POLLOUT | POLLWRNORM);
+        return static_cast<ssize_t>(done);
+      }
+      if (no_memory) return done > 0 ? static_cast<ssize_t>(done) : -ENOMEM;
+      if (fits && space_left)
+        return done > 0 ? static_cast<ssize_t>(done) : -EFAULT;  // stopped although there was room: a bad pointer
+      if ((f->f_flags & O_NONBLOCK) != 0) return done > 0 ? static_cast<ssize_t>(done) : -EAGAIN;
+      const u64 needed = total > kPipeBuf ? 1 : total - done;
+      const long r = wait_event_state(
+          p->wr_wait, TASK_INTERRUPTIBLE, [&] { return capacity(p) - used(p) >= needed || read_once(p->readers) == 0; },
+          0, true);
+      if (r != 0) return done > 0 ? static_cast<ssize_t>(done) : r;
+    }
+  }
+
+  u32 poll(file* f, poll_table* table) const override {
+    pipe_inode_info* p = f->f_inode->i_pipe;
+    u32 events = 0;
+    if ((f->f_mode & FMODE_READ) != 0) {
+      poll_wait(f, p->rd_wait, table);
+      if (used(p) > 0) events |= POLLIN | POLLRDNORM;
+      if (p->writers == 0 && f->private_data != reinterpret_cast<void*>(static_cast<u64>(p->w_counter) + 1))
+        events |= POLLHUP;
+    }
+    if ((f->f_mode & FMODE_WRITE) != 0) {
+      poll_wait(f, p->wr_wait, table);
+      if (capacity(p) - used(p) >= kPipeBuf) events |= POLLOUT | POLLWRNORM;
+      if (p->readers == 0) events |= POLLERR;
+    }
+    return events;
+  }
+
+  long ioctl(file* f, u32 command, u64 argument) const override {
+    constexpr u32 kFionread = 0x541b;
+    if (command != kFionread) return -ENOIOCTLCMD;
+    return put_user_at(static_cast<int>(used(f->f_inode->i_pipe)), argument);
+  }
+
+  void release(inode* i, file* f) const override {
+    pipe_inode_info* p = i->i_pipe;
+    mutex_lock(p->lock);
+    if ((f->f_mode & FMODE_READ) != 0) --p->readers;
+    if ((f->f_mode & FMODE_WRITE) != 0) --p->writers;
+    const bool last = --p->files == 0;
+    mutex_unlock(p->lock);
+    wake_up_all(p->rd_wait, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
+    wake_up_all(p->wr_wait, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
+    if (!last) return;
+    SpinGuard guard(i->i_lock);
+    i->i_pipe = nullptr;
+    free_pipe(p);
+  }
+
+  // FIFO: each end waits for the other, unless O_RDWR or O_NONBLOCK. [man 7 fifo]
+  int open(inode* i, file* f) const override {
+    pipe_inode_info* fresh = alloc_pipe();
+    if (fresh == nullptr) return -ENOMEM;
+    {
+      SpinGuard guard(i->i_lock);
+      if (i->i_pipe == nullptr) {
+        i->i_pipe = fresh;
+        fresh = nullptr;
+      }
+      ++i->i_pipe->files;
+    }
+    if (fresh != nullptr) free_pipe(fresh);
+    pipe_inode_info* p = i->i_pipe;
+    const bool reads = (f->f_mode & FMODE_READ) != 0, writes = (f->f_mode & FMODE_WRITE) != 0;
+    if (writes && !reads && (f->f_flags & O_NONBLOCK) != 0 && p->readers == 0) {
+      abandon(i, p);
+      return -ENXIO;
+    }
+    mutex_lock(p->lock);
+    if (reads) ++p->readers, ++p->r_counter;
+    if (writes) ++p->writers, ++p->w_counter;
+    const u32 seen_readers = p->r_counter, seen_writers = p->w_counter;
+    if (reads && !writes && p->writers == 0)
+      f->private_data =
+          reinterpret_cast<void*>(static_cast<u64>(p->w_counter) + 1);  // no hang-up before a first writer
+    mutex_unlock(p->lock);
+    wake_up_all(p->rd_wait, 0);
+    wake_up_all(p->wr_wait, 0);
+    long error = 0;
+    if (reads && !writes && p->writers == 0 && (f->f_flags & O_NONBLOCK) == 0) {
+      error = wait_event_interruptible(p->rd_wait, [&] { return read_once(p->w_counter) != seen_writers; });
+    } else if (writes && !reads && p->readers == 0) {
+      error = wait_event_interruptible(p->wr_wait, [&] { return read_once(p->r_counter) != seen_readers; });
+    }
+    if (error != 0) release(i, f);
+    return static_cast<int>(error);
+  }
+
+  static void abandon(inode* i, pipe_inode_info* p) {
+    SpinGuard guard(i->i_lock);
+    if (--p->files != 0) return;
+    i->i_pipe = nullptr;
+    free_pipe(p);
+  }
+};
+constinit const PipeFileOps pipe_file_ops{};
+
+struct PipeDentryOps final : dentry_operations {
+  void dname(const dentry* d, char* text, size_t size) const override {
+    format(text, size, "pipe:[%lu]", d->d_inode->i_ino);
+  }
+};
+constinit const PipeDentryOps pipe_dentry_ops{};
+
+struct PipeSuperOps final : super_operations {
+  bool drop_inode(const inode*) const override { return true; }
+};
+constinit const PipeSuperOps pipe_super_ops{};
+
+int fill_pipefs(super_block* sb, const char*, const char*, u64) {
+  sb->s_magic = 0x50495045;
+  sb->s_op = &pipe_super_ops;
+  inode* root = new_inode(sb);
+  if (root == nullptr) return -ENOMEM;
+  root->i_mode = S_IFDIR | 0600;
+  sb->s_root = d_make_root(root);
+  return 0;
+}
+constinit file_system_type pipefs_type{"pipefs", FS_SINGLE, fill_pipefs};
+
+}  // namespace
+
+extern const file_operations& fifo_file_ops;
+constinit const file_operations& fifo_file_ops = pipe_file_ops;
+
+void pipe_init() {
+  register_filesystem(&pipefs_type);
+  pipe_mount = kern_mount(&pipefs_type);
+}
+
+int create_pipe_files(file** out, u32 flags) {
+  inode* i = new_inode(pipe_mount->mnt_sb);
+  if (i == nullptr) return -ENFILE;
+  i->i_ino = get_next_ino();
+  inode_init_owner(i, nullptr, S_IFIFO | 0600);
+  i->i_fop = &pipe_file_ops;
+  i->i_pipe = alloc_pipe();
+  dentry* d = i->i_pipe == nullptr ? nullptr : d_alloc_pseudo(pipe_mount->mnt_sb, "");
+  if (d == nullptr) {
+    iput(i);
+    return -ENOMEM;
+  }
+  d->d_op = &pipe_dentry_ops;
+  d_instantiate(d, i);
+  i->i_pipe->readers = i->i_pipe->writers = 1;
+  i->i_pipe->files = 2;
+  dget(d);
+  out[0] = alloc_file({mntget(pipe_mount), d}, O_RDONLY | (flags & O_NONBLOCK), &pipe_file_ops);
+  out[1] = alloc_file({mntget(pipe_mount), d}, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)), &pipe_file_ops);
+  return out[0] == nullptr || out[1] == nullptr ? -ENFILE : 0;
+}
+
+bool is_pipe(const file* f) { return f->f_op == &pipe_file_ops; }
+long pipe_size(const file* f) { return static_cast<long>(capacity(f->f_inode->i_pipe)); }
+
+long pipe_set_size(file* f, u64 bytes) {
+  pipe_inode_info* p = f->f_inode->i_pipe;
+  if (bytes > 1ul << 31) return -EINVAL;
+  u32 count = 1;
+  while (static_cast<u64>(count) * kPageSize < bytes) count *= 2;
+  if (static_cast<u64>(count) * kPageSize > 1048576 && !capable(CAP_SYS_RESOURCE)) return -EPERM;
+  MutexGuard guard(p->lock);
+  if (used(p) > static_cast<u64>(count) * kPageSize) return -EBUSY;
+  char** pages = static_cast<char**>(kzalloc(count * sizeof(char*)));
+  if (pages == nullptr) return -ENOMEM;
+  // Copy the contents to the front of the new ring.
+  const u64 length = used(p);
+  u64 done = 0;
+  for (u32 i = 0; i < count && done < length; ++i) {
+    pages[i] = static_cast<char*>(get_free_page(GFP_KERNEL | GFP_NOFAIL));
+    iov_iter to = iov_iter::kernel(pages[i], min(kPageSize, length - done));
+    done += read_ring(p, to);
+  }
+  for (u32 i = 0; i < p->ring_size; ++i) {
+    if (p->pages[i] != nullptr) free_page(p->pages[i]);
+  }
+  kfree(p->pages);
+  p->pages = pages;
+  p->ring_size = count;
+  p->tail = 0;
+  p->head = length;
+  return static_cast<long>(capacity(p));
+}
+
+}  // namespace xm::os

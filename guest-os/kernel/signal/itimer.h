@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// POSIX timers of a process.
+#pragma once
+
+#include "kernel/lib/list.h"
+#include "kernel/lib/result.h"
+#include "kernel/time/timer.h"
+
+namespace xm::os {
+
+struct task_struct;
+constexpr int SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2, SIGEV_THREAD_ID = 4;
+struct posix_timer {
+  list_head link;  // signal_struct::posix_timers
+  hrtimer timer;
+  int id = 0, clock = 0, notify = 0, signo = 0;
+  u64 value = 0, interval = 0;
+  u64 overruns = 0, last_overrun = 0;
+  bool queued_signal = false;
+  task_struct* target = nullptr;
+};
+posix_timer* find_posix_timer(int id);
+Result<posix_timer*> posix_timer_create(int clock, int notify, int signo, u64 value, task_struct* target);
+void posix_timer_delete(posix_timer* t);
+
+}  // namespace xm::os

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Reading, writing, seeking, syncing: [man 2 read] and its family.
+#include "kernel/fs/file_table.h"
+#include "kernel/fs/namei.h"
+#include "kernel/fs/pipe.h"
+#include "kernel/mm/slab.h"
+#include "kernel/signal/signal.h"
+#include "kernel/syscall/calls.h"
+#include "kernel/task/task_struct.h"
+
+namespace xm::os {
+namespace {
+
+constexpr u64 kMaxTransfer = 0x7ffff000;
+constexpr u64 kMaxIov = 1024;
+
+// The position of a file that can seek, held for the length of one transfer.
+class Position {
+ public:
+  explicit Position(file* f) : file_(f), shared_((f->f_mode & FMODE_LSEEK) != 0 && f->f_count.load() > 1) {
+    if (shared_) mutex_lock(f->f_pos_lock);
+  }
+  ~Position() {
+    if (shared_) mutex_unlock(file_->f_pos_lock);
+  }
+  Position(const Position&) = delete;
+  Position& operator=(const Position&) = delete;
+  loff_t& operator*() { return file_->f_pos; }
+
+ private:
+  file* file_;
+  bool shared_;
+};
+
+bool seekable(const file* f) { return !is_pipe(f) && !S_ISFIFO(f->f_inode->i_mode) && !S_ISSOCK(f->f_inode->i_mode); }
+
+// Copies in and checks an iovec array. The caller frees it if it is not `fast`.
+struct Vector {
+  iovec fast[8];
+  iovec* pieces = fast;
+  u64 total = 0;
+  ~Vector() {
+    if (pieces != fast) kfree(pieces);
+  }
+};
+int import_iovec(const iovec* user, u64 count, Vector& v) {
+  if (count > kMaxIov) return -EINVAL;
+  if (count > array_size(v.fast)) {
+    v.pieces = static_cast<iovec*>(kmalloc(count * sizeof(iovec)));
+    if (v.pieces == nullptr) {
+      v.pieces = v.fast;
+      return -ENOMEM;
+    }
+  }
+  TRY_INT(copy_from_user(v.pieces, user, count * sizeof(iovec)));
+  for (u64 i = 0; i < count; ++i) {
+    if (static_cast<s64>(v.pieces[i].length) < 0) return -EINVAL;
+    if (!access_ok(v.pieces[i].base, v.pieces[i].length)) return -EFAULT;
+    v.pieces[i].length = min(v.pieces[i].length, kMaxTransfer - v.total);
+    v.total += v.pieces[i].length;
+  }
+  return 0;
+}
+
+template <bool kWrite>
+long transfer(file* f, iov_iter& it, loff_t& pos) {
+  return kWrite ? vfs_write(f, it, pos) : vfs_read(f, it, pos);
+}
+
+template <bool kWrite>
+long one_buffer(int fd, u64 buffer, u64 n, const s64* at) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (at != nullptr && *at < 0) return -EINVAL;
+  if (at != nullptr && !seekable(f.get())) return -ESPIPE;
+  if ((f->f_mode & (kWrite ? FMODE_WRITE : FMODE_READ)) == 0) return -EBADF;
+  if (static_cast<s64>(n) < 0) return -EINVAL;
+  if (!access_ok(buffer, n)) return -EFAULT;
+  const iovec piece{buffer, min(n, kMaxTransfer)};
+  iov_iter it(&piece, 1, piece.length);
+  if (at != nullptr) {
+    loff_t pos = *at;
+    return transfer<kWrite>(f.get(), it, pos);
+  }
+  Position pos(f.get());
+  return transfer<kWrite>(f.get(), it, *pos);
+}
+
+template <bool kWrite>
+long vector(int fd, const iovec* user, u64 count, const s64* at) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (at != nullptr && *at < 0) return -EINVAL;
+  if (at != nullptr && !seekable(f.get())) return -ESPIPE;
+  if ((f->f_mode & (kWrite ? FMODE_WRITE : FMODE_READ)) == 0) return -EBADF;
+  Vector v;
+  TRY_INT(import_iovec(user, count, v));
+  if (v.total == 0) return 0;
+  iov_iter it(v.pieces, static_cast<u32>(count), v.total);
+  if (at != nullptr) {
+    loff_t pos = *at;
+    return transfer<kWrite>(f.get(), it, pos);
+  }
+  Position pos(f.get());
+  return transfer<kWrite>(f.get(), it, *pos);
+}
+
+}  // namespace
+
+long sys_read(int fd, char* buffer, u64 n) { return one_buffer<false>(fd, reinterpret_cast<u64>(buffer), n, nullptr); }
+long sys_write(int fd, const char* buffer, u64 n) {
+  return one_buffer<true>(fd, reinterpret_cast<u64>(buffer), n, nullptr);
+}
+long sys_pread64(int fd, char* buffer, u64 n, s64 pos) {
+  return one_buffer<false>(fd, reinterpret_cast<u64>(buffer), n, &pos);
+}
+long sys_pwrite64(int fd, const char* buffer, u64 n, s64 pos) {
+  return one_buffer<true>(fd, reinterpret_cast<u64>(buffer), n, &pos);
+}
+long sys_readv(int fd, const iovec* v, u64 count) { return vector<false>(fd, v, count, nullptr); }
+long sys_writev(int fd, const iovec* v, u64 count) { return vector<true>(fd, v, count, nullptr); }
+long sys_preadv(int fd, const iovec* v, u64 count, u64 low, u64) {
+  const s64 pos = static_cast<s64>(low);
+  return vector<false>(fd, v, count, &pos);
+}
+long sys_pwritev(int fd, const iovec* v, u64 count, u64 low, u64) {
+  const s64 pos = static_cast<s64>(low);
+  return vector<true>(fd, v, count, &pos);
+}
+namespace {
+constexpr int kRwfKnown = 0x1f;  // HIPRI DSYNC SYNC NOWAIT APPEND
+}
+long sys_preadv2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags) {
+  if ((flags & ~kRwfKnown) != 0) return -EOPNOTSUPP;
+  return static_cast<s64>(low) == -1 ? sys_readv(fd, v, count) : sys_preadv(fd, v, count, low, high);
+}
+long sys_pwritev2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags) {
+  if ((flags & ~kRwfKnown) != 0) return -EOPNOTSUPP;
+  return static_cast<s64>(low) == -1 ? sys_writev(fd, v, count) : sys_pwritev(fd, v, count, low, high);
+}
+
+long sys_lseek(int fd, s64 offset, int whence) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (whence < 0 || whence > SEEK_HOLE) return -EINVAL;
+  if (!seekable(f.get())) return -ESPIPE;
+  MutexGuard guard(f->f_pos_lock);
+  return f->f_op->llseek(f.get(), offset, whence);
+}
+
+namespace {
+
+// Moves bytes from one file to another through a page.
+long copy_between(file* in, loff_t& in_pos, file* out, loff_t& out_pos, u64 n) {
+  char* buffer = static_cast<char*>(get_free_page(GFP_KERNEL));
+  if (buffer == nullptr) return -ENOMEM;
+  long done = 0;
+  while (static_cast<u64>(done) < n) {
+    loff_t at = in_pos;
+    const ssize_t got = kernel_read(in, buffer, min<u64>(kPageSize, n - static_cast<u64>(done)), at);
+    if (got <= 0) {
+      if (done == 0) done = got;
+      break;
+    }
+    ssize_t put = 0;
+    while (put < got) {
+      const ssize_t step = kernel_write(out, buffer + put, static_cast<u64>(got - put), out_pos);
+      if (step <= 0) {
+        if (done == 0 && put == 0) done = step;
+        break;
+      }
+      put += step;
+    }
+    in_pos += put;
+    if (done >= 0) done += put;
+    if (put < got || signal_pending(current)) break;
+  }
+  free_page(buffer);
+  return done;
+}
+
+}  // namespace
+
+long sys_sendfile(int out_fd, int in_fd, s64* offset, u64 n) {
+  FileRef in(in_fd), out(out_fd);
+  if (!in || (in->f_mode & FMODE_READ) == 0) return -EBADF;
+  if (!out || (out->f_mode & FMODE_WRITE) == 0) return -EBADF;
+  if (offset != nullptr && !seekable(in.get())) return -ESPIPE;
+  if ((out->f_flags & O_APPEND) != 0) return -EINVAL;
+  if (!S_ISREG(in->f_inode->i_mode) && !S_ISBLK(in->f_inode->i_mode)) return -EINVAL;
+  loff_t pos = in->f_pos;
+  if (offset != nullptr) TRY_INT(get_user(pos, reinterpret_cast<loff_t*>(offset)));
+  if (pos < 0) return -EINVAL;
+  const long done = copy_between(in.get(), pos, out.get(), out->f_pos, min(n, kMaxTransfer));
+  if (offset != nullptr) {
+    TRY_INT(put_user(pos, reinterpret_cast<loff_t*>(offset)));
+  } else {
+    in->f_pos = pos;
+  }
+  return done;
+}
+
+long sys_copy_file_range(int in_fd, s64* in_user, int out_fd, s64* out_user, u64 n, u32 flags) {
+  FileRef in(in_fd), out(out_fd);
+  if (!in || !out) return -EBADF;
+  loff_t in_pos = in->f_pos, out_pos = out->f_pos;
+  if (in_user != nullptr) TRY_INT(get_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
+  if (out_user != nullptr) TRY_INT(get_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
+  if (flags != 0) return -EINVAL;
+  if (S_ISDIR(in->f_inode->i_mode) || S_ISDIR(out->f_inode->i_mode)) return -EISDIR;
+  if (!S_ISREG(in->f_inode->i_mode) || !S_ISREG(out->f_inode->i_mode)) return -EINVAL;
+  if ((in->f_mode & FMODE_READ) == 0 || (out->f_mode & FMODE_WRITE) == 0 || (out->f_flags & O_APPEND) != 0)
+    return -EBADF;
+  if (in_pos < 0 || out_pos < 0) return -EINVAL;
+  if (in_pos + static_cast<loff_t>(n) < in_pos || out_pos + static_cast<loff_t>(n) < out_pos) return -EOVERFLOW;
+  if (in->f_inode == out->f_inode && out_pos < in_pos + static_cast<loff_t>(n) &&
+      in_pos < out_pos + static_cast<loff_t>(n))
+    return -EINVAL;
+  const long done = copy_between(in.get(), in_pos, out.get(), out_pos, min(n, kMaxTransfer));
+  if (done > 0) {
+    if (in_user != nullptr)
+      TRY_INT(put_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
+    else
+      in->f_pos = in_pos;
+    if (out_user != nullptr)
+      TRY_INT(put_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
+    else
+      out->f_pos = out_pos;
+  }
+  return done;
+}
+
+long sys_splice(int in_fd, s64* in_user, int out_fd, s64* out_user, u64 n, u32 flags) {
+  if ((flags & ~15u) != 0) return -EINVAL;
+  if (n == 0) return 0;
+  FileRef in(in_fd), out(out_fd);
+  if (!in || !out || (in->f_mode & FMODE_READ) == 0 || (out->f_mode & FMODE_WRITE) == 0) return -EBADF;
+  const bool in_pipe = is_pipe(in.get()), out_pipe = is_pipe(out.get());
+  if (!in_pipe && !out_pipe) return -EINVAL;
+  if ((in_pipe && in_user != nullptr) || (out_pipe && out_user != nullptr)) return -ESPIPE;
+  if (in_pipe && out_pipe && in->f_inode == out->f_inode) return -EINVAL;
+  if (!out_pipe && (out->f_flags & O_APPEND) != 0) return -EINVAL;
+  loff_t in_pos = in->f_pos, out_pos = out->f_pos;
+  if (in_user != nullptr) TRY_INT(get_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
+  if (out_user != nullptr) TRY_INT(get_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
+  const long done = copy_between(in.get(), in_pos, out.get(), out_pos, min(n, kPageSize));
+  if (done <= 0) return done;
+  if (in_user != nullptr)
+    TRY_INT(put_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
+  else if (!in_pipe)
+    in->f_pos = in_pos;
+  if (out_user != nullptr)
+    TRY_INT(put_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
+  else if (!out_pipe)
+    out->f_pos = out_pos;
+  return done;
+}
+
+long sys_fsync(int fd) {
+  FileRef f(fd);
+  return f ? vfs_fsync(f.get(), false) : -EBADF;
+}
+long sys_fdatasync(int fd) {
+  FileRef f(fd);
+  return f ? vfs_fsync(f.get(), true) : -EBADF;
+}
+long sys_sync() {
+  sync_all(true);
+  return 0;
+}
+long sys_syncfs(int fd) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  sync_filesystem(f->f_inode->i_sb, true);
+  return 0;
+}
+long sys_sync_file_range(int fd, s64 offset, s64 n, u32 flags) {
+  if ((flags & ~7u) != 0 || offset < 0 || n < 0 || offset + n < offset) return -EINVAL;
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  const u32 type = f->f_inode->i_mode & S_IFMT;
+  if (type != S_IFREG && type != S_IFBLK && type != S_IFDIR && type != S_IFLNK) return -ESPIPE;
+  return flags == 0
+             ? 0
+             : filemap_write_and_wait(f->f_mapping, offset, n == 0 ? 1ll << 62 : offset + n - 1, (flags & 5) != 0);
+}
+
+long sys_truncate(const char* name, s64 length) {
+  if (length < 0) return -EINVAL;
+  path p;
+  TRY_INT(user_path_at(AT_FDCWD, name, LOOKUP_FOLLOW, p));
+  inode* i = p.dentry_->d_inode;
+  int error = 0;
+  if (S_ISDIR(i->i_mode))
+    error = -EISDIR;
+  else if (!S_ISREG(i->i_mode))
+    error = -EINVAL;
+  else if (mnt_read_only(p.mnt))
+    error = -EROFS;
+  else
+    error = inode_permission(i, MAY_WRITE);
+  if (error == 0 && (i->i_flags & S_APPEND) != 0) error = -EPERM;
+  if (error == 0) error = do_truncate(p.dentry_, length, 0);
+  path_put(p);
+  if (error == -EFBIG) send_sig(SIGXFSZ, current);
+  return error;
+}
+
+long sys_ftruncate(int fd, s64 length) {
+  if (length < 0) return -EINVAL;
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (!S_ISREG(f->f_inode->i_mode) || (f->f_mode & FMODE_WRITE) == 0) return -EINVAL;
+  if ((f->f_inode->i_flags & S_APPEND) != 0) return -EPERM;
+  const int error = do_truncate(f->f_path.dentry_, length, 0);
+  if (error == -EFBIG) send_sig(SIGXFSZ, current);
+  return error;
+}
+
+long sys_fallocate(int fd, int mode, s64 offset, s64 length) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (offset < 0 || length <= 0) return -EINVAL;
+  if ((mode & ~0x7f) != 0) return -EOPNOTSUPP;
+  if ((mode & 2) != 0 && (mode & 1) == 0) return -EOPNOTSUPP;  // PUNCH_HOLE needs KEEP_SIZE
+  if ((f->f_mode & FMODE_WRITE) == 0) return -EBADF;
+  if (S_ISFIFO(f->f_inode->i_mode)) return -ESPIPE;
+  if (S_ISDIR(f->f_inode->i_mode)) return -EISDIR;
+  if (!S_ISREG(f->f_inode->i_mode) && !S_ISBLK(f->f_inode->i_mode)) return -ENODEV;
+  if (offset + length < 0 || static_cast<u64>(offset + length) > f->f_inode->i_sb->s_maxbytes) return -EFBIG;
+  return f->f_op->fallocate(f.get(), mode, offset, length);
+}
+
+long sys_fadvise64(int fd, s64, s64 length, int advice) {
+  FileRef f(fd);
+  if (!f) return -EBADF;
+  if (S_ISFIFO(f->f_inode->i_mode)) return -ESPIPE;
+  return length < 0 || advice < 0 || advice > 5 ? -EINVAL : 0;
+}
+
+long sys_readahead(int fd, s64, u64) {
+  FileRef f(fd);
+  if (!f || (f->f_mode & FMODE_READ) == 0) return -EBADF;
+  return S_ISREG(f->f_inode->i_mode) || S_ISBLK(f->f_inode->i_mode) ? 0 : -EINVAL;
+}
+
+}  // namespace xm::os
