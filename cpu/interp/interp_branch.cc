@@ -68,6 +68,15 @@ const Op* jump_if_checked(Vcpu& cpu, const Op* op) {
 
 [[gnu::noinline]] bool push_return(Vcpu& cpu, u64 value, unsigned size) { return cpu.push(value, size); }
 
+// The return address is stored before the target is found bad; the stack pointer is as before then.
+[[gnu::noinline]] bool push_and_check(Vcpu& cpu, u64 value, unsigned size, u64 target) {
+  const u64 before = cpu.state.gpr[gpr::kRsp];
+  if (!cpu.push(value, size)) return false;
+  if (check_target(cpu, target)) return true;
+  cpu.state.gpr[gpr::kRsp] = before;
+  return false;
+}
+
 const Op* call_direct64(Vcpu& cpu, const Op* op) {
   u64& rsp = cpu.state.gpr[gpr::kRsp];
   Links& links = links_of(op);
@@ -84,7 +93,7 @@ const Op* call_direct64(Vcpu& cpu, const Op* op) {
 // Any operand size; aux is it.
 const Op* call_direct(Vcpu& cpu, const Op* op) {
   Links& links = links_of(op);
-  if (!check_target(cpu, links.taken.rip) || !push_return(cpu, links.next.rip, op->aux)) return fault(cpu, op);
+  if (!push_and_check(cpu, links.next.rip, op->aux, links.taken.rip)) return fault(cpu, op);
   return follow(cpu, links.taken);
 }
 
@@ -96,33 +105,30 @@ const Op* jump_register64(Vcpu& cpu, const Op* op) {
 
 const Op* call_register64(Vcpu& cpu, const Op* op) {
   const u64 target = get<u64>(cpu, op->src);
-  if (__builtin_expect(!detail::canonical(target, false), 0) && !check_target(cpu, target)) return fault(cpu, op);
   u64& rsp = cpu.state.gpr[gpr::kRsp];
   u8* host = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
   const u64 following = cpu.block_rip + op->ip_offset + op->length;
-  if (__builtin_expect(host != nullptr, 1)) {
+  if (__builtin_expect(host != nullptr && detail::canonical(target, false), 1)) {
     store_host(host, following);
     rsp -= 8;
-  } else if (!push_return(cpu, following, 8)) {
+  } else if (!push_and_check(cpu, following, 8, target)) {
     return fault(cpu, op);
   }
   return jump_to(cpu, target);
 }
 
-// The target of an indirect jump or call into block_rip, checked.
-[[gnu::noinline]] bool read_target(Vcpu& cpu, const Insn& insn, u64& target) {
-  const bool ok = with_size(insn.operand_size, [&]<class T>() {
+bool read_target(Vcpu& cpu, const Insn& insn, u64& target) {
+  return with_size(insn.operand_size, [&]<class T>() {
     T value{};
     if (!cpu.read_operand(insn, 0, value)) return false;
     target = value;
     return true;
   });
-  return ok && check_target(cpu, target);
 }
 
 [[gnu::noinline]] bool jump_indirect_work(Vcpu& cpu, const Insn& insn) {
   u64 target = 0;
-  if (!read_target(cpu, insn, target)) return false;
+  if (!read_target(cpu, insn, target) || !check_target(cpu, target)) return false;
   cpu.block_rip = target;
   return true;
 }
@@ -138,7 +144,7 @@ const Op* jump_indirect(Vcpu& cpu, const Op* op) {
   u64 target = 0;
   if (!read_target(cpu, insn, target)) return false;
   const u64 following = (cpu.state.rip + op->length) & mask_of_bytes(insn.operand_size);
-  if (!cpu.push(following, insn.operand_size)) return false;
+  if (!push_and_check(cpu, following, insn.operand_size, target)) return false;
   cpu.block_rip = target;
   return true;
 }
