@@ -31,6 +31,8 @@ bool is_safe(std::span<const u8> bytes, CodeSize mode) {
   // Unknown to us: the host may know it. What Zydis knows is not tried; neither is what would leave user code.
   if (!result) return !oracle::zydis(bytes, mode).valid;
   const Row& row = isa_row(result.insn.row);
+  // SYSRET outside 64-bit mode: #UD or #GP by the maker of the processor.
+  if (row.operation == Operation::Sysret && mode != CodeSize::Bits64) return false;
   return is_testable(row, mode) && Native::has(required_feature(row, result.insn.vex, result.insn.vex_l)) &&
          result.insn.operands[0].kind != OperandKind::Relative;
 }

@@ -11,7 +11,7 @@ namespace xm::cpu::silicon {
 TEST(Silicon, InterpreterAgreesWithTheHost) {
   FlatBus bus(1 << 20);
   TestEngine under_test("interp", bus);
-  const SessionResult result = run_session({.seed = 20240607, .count = 200000}, under_test.engine.get(), bus);
+  const SessionResult result = run_session({.seed = 20240607, .count = 60000}, under_test.engine.get(), bus);
   if (!result.available) GTEST_SKIP() << "this host cannot run the tests";
   EXPECT_GT(result.completed, result.compared * 8 / 10);
   for (const std::string& report : result.reports) ADD_FAILURE() << report;
