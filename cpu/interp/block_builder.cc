@@ -323,6 +323,7 @@ void BlockBuilder::emit() {
 }
 
 Block* BlockBuilder::build() {
+  leave_host_fp(cpu_);  // hash tables of the standard library compute load factors in floating point
   block_ = cache_.allocate();
   count_ = 0;
   bytes_ = 0;

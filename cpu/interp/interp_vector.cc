@@ -33,6 +33,18 @@ unsigned kernel_immediate(const Insn& insn, const Sources& sources) {
   return static_cast<unsigned>(insn.imm & 0xFF) | (quadword ? semantics::kQuadwordFlag : 0);
 }
 
+// VCVTPS2PH: a SIMD exception comes before a fault of the store, and the fault leaves no flags behind.
+bool execute_to_memory(Vcpu& cpu, const Insn& insn, const VectorForm& form, const VectorRegister& source) {
+  leave_host_fp(cpu);
+  const u32 mxcsr = cpu.state.mxcsr;
+  VectorRegister d{};
+  if (!run_kernel(cpu, form, d, source, source, 0)) return false;
+  leave_host_fp(cpu);
+  if (write_vector_operand(cpu, insn, 0, d)) return true;
+  cpu.state.mxcsr = mxcsr;
+  return false;
+}
+
 bool execute(Vcpu& cpu, const Insn& insn) {
   if (!check_vector(cpu, insn)) return false;
   const VectorForm form = semantics::vector_form(insn);
@@ -50,10 +62,7 @@ bool execute(Vcpu& cpu, const Insn& insn) {
   if (count >= 2 && !read_vector_operand(cpu, insn, sources.first, a)) return false;
   if (count == 3 && !read_vector_operand(cpu, insn, sources.first + 2, d)) return false;
 
-  const bool to_memory = destination.kind == OperandKind::Memory && form.result == semantics::ResultKind::Vector;
-  if (form.fp && to_memory && !cpu.probe_write(insn.segment, cpu.effective_address(insn), destination.size)) {
-    return false;
-  }
+  if (form.fp && destination.kind == OperandKind::Memory) return execute_to_memory(cpu, insn, form, b);
   if (!run_kernel(cpu, form, d, a, b, kernel_immediate(insn, sources))) return false;
   if (form.result == semantics::ResultKind::Flags) {
     cpu.flags.set_status(d.q[0]);
