@@ -193,6 +193,8 @@ u64 Generator::data_address(unsigned size) {
 // format that it accepts and random components.
 u64 Generator::place_xsave_area(TestCase& test, const Insn& insn) {
   test.state.gpr[gpr::kRax] &= 7;
+  // XSAVEOPT of no component at all: Intel's processors do not even look at the address.
+  if (insn.operation == Operation::Xsaveopt && test.state.gpr[gpr::kRax] == 0) test.state.gpr[gpr::kRax] = 7;
   test.state.gpr[gpr::kRdx] = 0;
   const u64 offset = random_() % (kDataBytes / 64 - 16) * 64;
   if (insn.operation == Operation::Xrstor && !chance(16)) {
