@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "emu/base/bits.h"
+#include "emu/machine/elf_kernel.h"
 
 namespace xm::machine {
 
@@ -122,7 +123,11 @@ Result<KernelImage> load_kernel(const std::string& kernel_path, const std::strin
   const bool linux_image =
       file.size() > 0x260 && load_le<u16>(&file[0x1FE]) == 0xAA55 && std::memcmp(&file[0x202], "HdrS", 4) == 0;
   if (linux_image) return load_linux(std::move(file), kernel_path, initrd_path, command_line, low_memory_bytes);
-  return Error{"not a kernel: " + kernel_path + "; expected a Linux bzImage"};
+  const KernelRequest request{file, kernel_path, initrd_path, command_line, low_memory_bytes};
+  if (is_multiboot(file)) return load_multiboot(request);
+  if (is_elf(file)) return load_pvh(request);
+  return Error{"not a kernel: " + kernel_path +
+               "; expected a Linux bzImage, a Multiboot image or an ELF file with a PVH note"};
 }
 
 }  // namespace xm::machine

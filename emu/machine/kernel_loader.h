@@ -20,6 +20,7 @@ struct FwCfgItem {
 struct KernelImage {
   std::vector<FwCfgItem> items;
   bool linux_protocol = false;  // bzImage; otherwise a multiboot or ELF image
+  std::string boot_protocol;    // for fw_cfg's "opt/xiaoma/boot-protocol": "multiboot" or "pvh", empty for Linux
 };
 
 // low_memory_bytes: RAM below 4 GiB.

@@ -102,6 +102,11 @@ Result<void> Pc::build_firmware_config() {
 
   if (!config.kernel.empty()) {
     KernelImage kernel = TRY(load_kernel(config.kernel, config.initrd, config.append, memory_->below_4g_bytes()));
+    if (!kernel.boot_protocol.empty()) {
+      std::vector<u8> protocol(kernel.boot_protocol.begin(), kernel.boot_protocol.end());
+      protocol.push_back(0);
+      fw.set_file("opt/xiaoma/boot-protocol", std::move(protocol));
+    }
     for (FwCfgItem& item : kernel.items) fw.set_item(item.key, std::move(item.bytes));
   }
   set_cmos();
