@@ -18,6 +18,7 @@ bool check_avx(Vcpu& cpu) {
 bool deliver_x87_error(Vcpu& cpu) {
   if (cpu.state.cr0 & cr0::kNe) return cpu.raise(Vector::Mf);
   // With NE clear the processor drives FERR# and, as IGNNE# is what the interrupt handler asserts, goes on.
+  leave_host_fp(cpu);
   cpu.bus.set_ferr(true);
   return true;
 }

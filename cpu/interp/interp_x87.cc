@@ -26,7 +26,9 @@ void note_x87_error(Vcpu& cpu, const Op* op) {
     x87.data_pointer = memory_offset(cpu, insn);
     x87.data_selector = cpu.mode.bits64 ? u16{0} : cpu.state.segment[static_cast<unsigned>(insn.segment)].selector;
   }
-  if (!(cpu.state.cr0 & cr0::kNe)) cpu.bus.set_ferr(true);
+  if (cpu.state.cr0 & cr0::kNe) return;
+  leave_host_fp(cpu);
+  cpu.bus.set_ferr(true);
 }
 
 bool run_unmasked(Vcpu& cpu, const Op* op, X87Kernel kernel, void* memory) {

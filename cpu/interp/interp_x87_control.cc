@@ -19,7 +19,10 @@ const Op* handler(Vcpu& cpu, const Op* op) {
 bool check_no_wait(Vcpu& cpu) { return !(cpu.state.cr0 & (cr0::kEm | cr0::kTs)) || cpu.raise(Vector::Nm); }
 
 bool error_gone(Vcpu& cpu) {
-  if (!(cpu.state.cr0 & cr0::kNe) && !(cpu.state.x87.status & kX87ErrorSummary)) cpu.bus.set_ferr(false);
+  if (!(cpu.state.cr0 & cr0::kNe) && !(cpu.state.x87.status & kX87ErrorSummary)) {
+    leave_host_fp(cpu);
+    cpu.bus.set_ferr(false);
+  }
   return true;
 }
 
