@@ -243,7 +243,7 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
   if (item.kind == Kind::Undefined) return undefined;
   if (item.kind == Kind::TooLong) return too_long;
   if (const Handler system = system_handler(insn)) {
-    op.insn = cache_.keep(insn);
+    op.insn = context.keep(insn);
     return system;
   }
   for (const auto family : {select_move, select_alu, select_shift, select_stack, select_fp}) {
@@ -254,7 +254,7 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
   }
   for (const auto family : {integer_handler, string_handler}) {
     if (const Handler handler = family(insn)) {
-      op.insn = cache_.keep(insn);
+      op.insn = context.keep(insn);
       return handler;
     }
   }

@@ -16,7 +16,14 @@ u64 BuildContext::next_rip(const Insn& insn) const {
   }
 }
 
-const Insn* BuildContext::keep(const Insn& insn) const { return cache->keep(insn); }
+const Insn* BuildContext::keep(const Insn& insn) const {
+  Insn* copy = cache->keep(insn);
+  if (copy->memory.rip_relative) {
+    copy->memory.rip_relative = false;
+    copy->memory.displacement += static_cast<i64>(rip + insn.length);
+  }
+  return copy;
+}
 
 bool BuildContext::memory(const Insn& insn, Op& op, Address& form) const {
   const MemoryAddress& address = insn.memory;

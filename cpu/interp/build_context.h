@@ -19,7 +19,9 @@ struct BuildContext {
   bool bits64 = false;
   BlockCache* cache = nullptr;
 
-  const Insn* keep(const Insn& insn) const;  // a copy that lives as long as the block
+  // A copy that lives as long as the block. RIP-relative addresses are made absolute in it, since a block knows where
+  // it lies and handlers should not depend on RIP.
+  const Insn* keep(const Insn& insn) const;
 
   u64 next_rip(const Insn& insn) const;
   u8 zero() const { return offset_of(&cpu.zero); }

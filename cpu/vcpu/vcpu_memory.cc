@@ -110,6 +110,7 @@ bool Vcpu::read_in_page(u64 linear, u64 physical, u8* to, unsigned size_bytes, A
     tlb.fill_read(context_for(as), linear, page.read_host);
     return true;
   }
+  leave_host_fp(*this);
   while (size_bytes != 0) {
     const unsigned piece = std::min(size_bytes, 8u);
     leave_host_fp(*this);
@@ -133,6 +134,7 @@ void Vcpu::write_in_page(u64 linear, u64 physical, const u8* from, unsigned size
     }
     return;
   }
+  leave_host_fp(*this);
   while (size_bytes != 0) {
     const unsigned piece = std::min(size_bytes, 8u);
     leave_host_fp(*this);
@@ -257,12 +259,16 @@ u64 Vcpu::read_phys(GuestPhys address, unsigned size_bytes) {
     copy_sized(reinterpret_cast<u8*>(&value), page.read_host + (address.value & kPageMask), size_bytes);
     return value;
   }
+  leave_host_fp(*this);
   return bus.mmio_read(address, size_bytes);
 }
 
 void Vcpu::write_phys(GuestPhys address, u64 value, unsigned size_bytes) {
   const PhysPage& page = phys.page(address.value);
-  if (page.write_host == nullptr) return bus.mmio_write(address, value, size_bytes);
+  if (page.write_host == nullptr) {
+    leave_host_fp(*this);
+    return bus.mmio_write(address, value, size_bytes);
+  }
   copy_sized(page.write_host + (address.value & kPageMask), reinterpret_cast<const u8*>(&value), size_bytes);
   const bool code = page.marks != nullptr && (page.marks->load(std::memory_order_relaxed) & kMarkHasCode) != 0;
   if (code && code_watch != nullptr) code_watch->code_changed(address, size_bytes);

@@ -68,6 +68,19 @@ TEST(Interpreter, SeesCodeItWritesItself) {
   EXPECT_EQ(m.gpr(gpr::kRax) & 0xFF, 5u);
 }
 
+TEST(Interpreter, AddressesRelativeToRipInGenericHandlers) {
+  MachineCode m;
+  m.enter_long_mode();
+  // nop; nop; bt dword [rip+0x26], 1; setc al; movdqa xmm0, [rip+0xEB]; hlt
+  m.load(
+      {0x90, 0x90, 0x0F, 0xBA, 0x25, 0x26, 0, 0, 0, 1, 0x0F, 0x92, 0xC0, 0x66, 0x0F, 0x6F, 0x05, 0xEB, 0, 0, 0, 0xF4});
+  m.bus.poke<u32>(0x1100, 0x12345678);
+  m.bus.poke<u8>(0x1030, 2);
+  EXPECT_EQ(m.run().kind, ExitKind::Halt);
+  EXPECT_EQ(m.gpr(gpr::kRax) & 0xFF, 1u);
+  EXPECT_EQ(m.engine.vcpu().state.vector[0].q[0], 0x12345678u);
+}
+
 TEST(Interpreter, RepeatedCopyWithOverlapRepeatsThePattern) {
   MachineCode m;
   m.enter_long_mode();
