@@ -75,7 +75,10 @@ bool execute(Vcpu& cpu, const Insn& insn) {
 
 }  // namespace
 
-const Op* vector_generic(Vcpu& cpu, const Op* op) { return execute(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op); }
+const Op* vector_generic(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);  // the operand's address may be relative to it
+  return execute(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op);
+}
 
 Handler vector_handler(const Insn& insn) {
   if (Handler special = special_vector_handler(insn.operation)) return special;

@@ -124,6 +124,7 @@ using Extended = std::array<u8, 10>;
 template <unsigned kOpcode, unsigned kReg, class T>
 [[gnu::noinline]] const Op* load_any(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
+  sync_rip(cpu, op);  // the operand's address may be relative to it
   if (!check_x87(cpu)) return fault(cpu, op);
   T value{};
   if (!cpu.read(insn.segment, memory_offset(cpu, insn), value)) return fault(cpu, op);
@@ -147,6 +148,7 @@ template <unsigned kOpcode, unsigned kReg, class T>
 template <unsigned kOpcode, unsigned kReg, class T>
 [[gnu::noinline]] const Op* store_any(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
+  sync_rip(cpu, op);  // the operand's address may be relative to it
   if (!check_x87(cpu)) return fault(cpu, op);
   const u64 offset = memory_offset(cpu, insn);
   if (!(cpu.host_fp.loaded & HostFp::kX87) && (cpu.state.x87.control & kX87Masks) != kX87Masks) [[unlikely]] {

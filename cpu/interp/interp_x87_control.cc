@@ -12,6 +12,7 @@ using semantics::X87Format;
 
 template <bool (*kExecute)(Vcpu&, const Insn&)>
 const Op* handler(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);  // addresses may be relative to it
   return kExecute(cpu, *op->insn) ? next(cpu, op) : fault(cpu, op);
 }
 
