@@ -179,14 +179,10 @@ struct PipeFileOps : file_operations {
     mutex_lock(p->lock);
     if ((f->f_mode & FMODE_READ) != 0) --p->readers;
     if ((f->f_mode & FMODE_WRITE) != 0) --p->writers;
-    const bool last = --p->files == 0;
     mutex_unlock(p->lock);
     wake_up_all(p->rd_wait, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
     wake_up_all(p->wr_wait, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
-    if (!last) return;
-    SpinGuard guard(i->i_lock);
-    i->i_pipe = nullptr;
-    free_pipe(p);
+    abandon(i, p);  // our count kept the pipe alive until here
   }
 
   // FIFO: each end waits for the other, unless O_RDWR or O_NONBLOCK. [man 7 fifo]
