@@ -91,7 +91,8 @@ bool choose_fp_handler(const BuildContext& context, const Insn& insn, Op& op) {
   if (general == nullptr) return false;
   const bool fast =
       general == vector_generic && (select_fast_move(context, insn, op) || select_fast_float(context, insn, op) ||
-                                    select_fast_convert(context, insn, op) || select_fast_integer(context, insn, op));
+                                    select_fast_convert(context, insn, op) || select_fast_integer(context, insn, op) ||
+                                    select_fast_mmx(context, insn, op));
   if (!fast) op.handler = general;
   return true;
 }

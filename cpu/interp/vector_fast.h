@@ -22,6 +22,7 @@ bool select_fast_move(const BuildContext& context, const Insn& insn, Op& op);
 bool select_fast_float(const BuildContext& context, const Insn& insn, Op& op);
 bool select_fast_integer(const BuildContext& context, const Insn& insn, Op& op);
 bool select_fast_convert(const BuildContext& context, const Insn& insn, Op& op);
+bool select_fast_mmx(const BuildContext& context, const Insn& insn, Op& op);
 
 namespace fast {
 

@@ -33,6 +33,7 @@ table:
     program nbody, "n-body"
     program x87, "x87"
     program sse_integer, "SSE2 bytes"
+    program mmx_loop, "MMX"
     dq 0
 
 %include "fp_programs.inc"
