@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 import firmware_images as images
-from guest import BUILD, Guest
+from guest import BUILD, XIAOMA, Guest
 
 QEMU = "qemu-system-x86_64"
 BIOS = os.path.join(BUILD, "firmware", "bios.bin")
@@ -37,6 +37,14 @@ class FirmwareServices(unittest.TestCase):
             command = [QEMU, "-M", "pc,accel=tcg", "-bios", BIOS, "-m", "64", "-display", "none", "-serial", "stdio", "-nic",
                        "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
             with self.subTest(drive[1][-9:]), Guest(drive, command=command) as guest:
+                self.calls(guest)
+
+    @unittest.skipUnless(os.path.exists(XIAOMA), "the emulator is not built")
+    def test_on_our_emulator(self):
+        for interface in ("ide", "virtio"):
+            arguments = ["-m", "64", "-nographic", "-nic", "none", "-snapshot", "-drive",
+                         f"file={self.disk()},format=raw,if={interface}", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+            with self.subTest(interface), Guest(arguments) as guest:
                 self.calls(guest)
 
 
