@@ -98,6 +98,10 @@ class Result(unittest.TestResult):
     def addError(self, test, error):
         self._bad(test, error)
 
+    def addSubTest(self, test, subtest, error):
+        if error is not None:
+            self._bad(subtest, error)
+
     def addSkip(self, test, reason):
         self.totals.skipped += 1
         self._say("skipped", test, ": " + reason)
