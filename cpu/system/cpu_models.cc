@@ -132,6 +132,12 @@ std::string normalised(std::string_view text) {
   return out;
 }
 
+// Properties that QEMU's models have and that change nothing here.
+bool is_host_property(std::string_view name) {
+  constexpr std::string_view kNames[] = {"check", "enforce", "migratable", "pmu", "host-phys-bits", "kvm", "l3-cache"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
 u32 signature_of(const ModelRow& row) {
   const u32 family = std::min(row.family, 15u);
   const u32 extended_family = row.family - family;
@@ -249,12 +255,12 @@ Result<CpuModel> CpuModel::parse(std::string_view specification, Topology topolo
     std::string_view feature = item.substr(0, equals);
     if (equals != std::string_view::npos) {
       const std::string_view word = item.substr(equals + 1);
-      if (feature == "check" || feature == "enforce" || feature == "migratable" || feature == "pmu") continue;
+      if (is_host_property(feature)) continue;
       if (feature == "vendor" && builder.set_vendor(word)) continue;
       if (word != "on" && word != "off") return Error{"bad value: -cpu " + std::string(item) + "; say on or off"};
       value = word == "on";
     }
-    if (feature == "check" || feature == "enforce") continue;
+    if (is_host_property(feature)) continue;
     if (!builder.set_by_name(feature, value) && value)
       return Error{"unknown or unsupported CPU feature: -cpu ..." + std::string(item) + "; `-cpu help` lists them"};
   }

@@ -221,6 +221,8 @@ bool read_platform_info(Vcpu& cpu, u32, u64& value) {
   return true;
 }
 
+bool amd(const CpuModel& model) { return model.vendor() == Vendor::Amd; }
+
 constexpr auto kLm = kWith<Feature::Lm>;
 constexpr auto kMtrr = kWithSystem<SystemFeature::Mtrr>;
 constexpr auto kMca = kWithSystem<SystemFeature::Mca>;
@@ -281,6 +283,12 @@ constexpr Row kRows[] = {
     {0xC0000101, 0xC0000101, read_base<Segment::Gs>, write_base<Segment::Gs>, kLm},
     {0xC0000102, 0xC0000102, read_field<&Msrs::kernel_gs_base>, write_canonical<&Msrs::kernel_gs_base>, kLm},
     {0xC0000103, 0xC0000103, read_field<&Msrs::tsc_aux>, write_tsc_aux, kWith<Feature::Rdtscp>},
+    {0xC0010000, 0xC0010007, constant<0>, ignore, amd},  // performance events and counters
+    {0xC0010010, 0xC0010010, constant<0>, ignore, amd},  // SYSCFG
+    {0xC0010015, 0xC0010015, constant<0>, ignore, amd},  // HWCR
+    {0xC001001F, 0xC001001F, constant<0>, ignore, amd},  // NB_CFG
+    {0xC0010055, 0xC0010055, constant<0>, ignore, amd},  // interrupt pending message
+    {0xC0011020, 0xC001102B, constant<0>, ignore, amd},  // LS_CFG to DE_CFG
 };
 
 constexpr bool rows_sorted() {

@@ -95,7 +95,10 @@ void drop_inner_segments(Vcpu& cpu) {
     SegmentRegister& segment = segment_of(cpu, name);
     if (segment.unusable() || is_null(segment.selector)) continue;
     const bool conforming_code = (segment.type() & 0xC) == 0xC;
-    if (!conforming_code && segment.dpl() < cpu.state.cpl) segment = kNullSegment;
+    if (conforming_code || segment.dpl() >= cpu.state.cpl) continue;
+    // The base stays: in 64-bit mode FS and GS still address by it, as silicon does.
+    segment.selector = 0;
+    segment.attributes = kNullSegment.attributes;
   }
 }
 
