@@ -5,6 +5,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -58,12 +59,14 @@ class TerminalMux::End final : public devices::CharBackend {
     frontend_ = frontend;
     if (frontend_ != nullptr) {
       frontend_->event(devices::CharEvent::Opened);
-      mux_.stream_->resume_reading();
+      receive_ready();
     }
   }
   std::size_t write(std::span<const u8> bytes) override { return mux_.output(bytes); }
   void receive_ready() override {
-    if (mux_.stream_ != nullptr) mux_.stream_->resume_reading();
+    if (mux_.stream_ == nullptr) return;
+    if (mux_.focus_ == this) mux_.deliver();
+    mux_.stream_->resume_reading();
   }
   devices::CharFrontend* frontend() { return frontend_; }
 
@@ -90,7 +93,7 @@ TerminalMux::TerminalMux(EventLoop& loop, bool escape, Actions actions)
                                                                end->frontend()->writable();
                                                            }
                                                          },
-                                                     .closed = [this] { eof_ = true; }});
+                                                     .closed = [] {}});
 }
 
 devices::CharBackend& TerminalMux::serial() { return *serial_; }
@@ -98,13 +101,8 @@ devices::CharBackend& TerminalMux::monitor() { return *monitor_; }
 
 TerminalMux::~TerminalMux() { RawTerminal::restore(); }
 
-std::size_t TerminalMux::can_read() {
-  if (eof_) return 0;
-  devices::CharFrontend* frontend = focus_->frontend();
-  const std::size_t room = frontend != nullptr ? frontend->can_receive() : 0;
-  // Ctrl-A must get through to a guest that reads nothing: with a full device, bytes that no key eats are dropped.
-  return room > 0 ? room : (escape_ ? 1 : 0);
-}
+// What the device does not take yet waits here, so that Ctrl-A gets through to a guest that reads nothing.
+std::size_t TerminalMux::can_read() { return kWaitingLimit - std::min(kWaitingLimit, waiting_.size()); }
 
 void TerminalMux::input(std::span<const u8> bytes) {
   constexpr u8 kEscape = 1;  // Ctrl-A
@@ -119,8 +117,17 @@ void TerminalMux::input(std::span<const u8> bytes) {
       after_escape_ = true;
       continue;
     }
-    devices::CharFrontend* frontend = focus_->frontend();
-    if (frontend != nullptr && frontend->can_receive() > 0) frontend->receive({&byte, 1});
+    waiting_.push_back(byte);
+    deliver();
+  }
+}
+
+void TerminalMux::deliver() {
+  devices::CharFrontend* frontend = focus_->frontend();
+  while (frontend != nullptr && !waiting_.empty() && frontend->can_receive() > 0) {
+    const u8 byte = waiting_.front();
+    waiting_.pop_front();
+    frontend->receive({&byte, 1});
   }
 }
 
@@ -131,6 +138,7 @@ void TerminalMux::escape_key(u8 key) {
       actions_.quit();
       break;
     case 'c':
+      waiting_.clear();  // typed for the other one
       focus_ = focus_ == serial_.get() ? monitor_.get() : serial_.get();
       if (focus_ == monitor_.get()) print("\r\n(xiaoma) ");
       break;

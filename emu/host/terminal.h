@@ -4,6 +4,7 @@
 // h helps, b sends a break, Ctrl-A sends itself.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -37,6 +38,7 @@ class TerminalMux {
   class End;
   std::size_t can_read();
   void input(std::span<const u8> bytes);
+  void deliver();
   void escape_key(u8 key);
   void print(const char* text);
   std::size_t output(std::span<const u8> bytes);
@@ -44,7 +46,8 @@ class TerminalMux {
   Actions actions_;
   bool escape_;
   bool after_escape_ = false;
-  bool eof_ = false;
+  static constexpr std::size_t kWaitingLimit = 4096;
+  std::deque<u8> waiting_;  // typed, not yet taken by the device in focus
   std::unique_ptr<End> serial_;
   std::unique_ptr<End> monitor_;
   End* focus_;
