@@ -246,7 +246,7 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
     op.insn = context.keep(insn);
     return system;
   }
-  for (const auto family : {select_move, select_alu, select_shift, select_stack, select_fp}) {
+  for (const auto family : {select_move, select_alu, select_shift, select_muldiv, select_stack, select_fp}) {
     Op trial = op;
     if (!family(context, insn, trial)) continue;
     op = trial;

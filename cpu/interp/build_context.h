@@ -72,6 +72,7 @@ bool with_size(unsigned size_bytes, F act) {
 bool select_alu(const BuildContext& context, const Insn& insn, Op& op);
 bool select_move(const BuildContext& context, const Insn& insn, Op& op);
 bool select_shift(const BuildContext& context, const Insn& insn, Op& op);
+bool select_muldiv(const BuildContext& context, const Insn& insn, Op& op);
 bool select_stack(const BuildContext& context, const Insn& insn, Op& op);
 // --- everything else of the integer instructions, from the Insn; nullptr if not of the family
 Handler locked_handler(const Insn& insn);

@@ -164,7 +164,95 @@ bool add_through_flag(Vcpu& cpu, const Insn& insn) {
   });
 }
 
+// --- specialised: register destinations
+
+template <class T, bool kFlags>
+[[gnu::always_inline]] inline T product_low(LazyFlags& flags, T a, T b) {
+  if constexpr (!kFlags) {
+    return static_cast<T>(a * b);
+  } else {
+    using S = std::make_signed_t<T>;
+    S low = 0;
+    const bool overflow = __builtin_mul_overflow(static_cast<S>(a), static_cast<S>(b), &low);
+    flags.set_result(static_cast<T>(low), overflow ? flag::kCf | flag::kOf : 0);
+    return static_cast<T>(low);
+  }
+}
+
+template <class T, bool kFlags>
+const Op* multiply_register(Vcpu& cpu, const Op* op) {
+  put<T>(cpu, op->dst, product_low<T, kFlags>(cpu.flags, get<T>(cpu, op->dst), get<T>(cpu, op->src)));
+  return next(cpu, op);
+}
+
+template <class T, bool kFlags>
+const Op* multiply_immediate(Vcpu& cpu, const Op* op) {
+  put<T>(cpu, op->dst, product_low<T, kFlags>(cpu.flags, get<T>(cpu, op->src), static_cast<T>(op->imm)));
+  return next(cpu, op);
+}
+
+template <class T>
+[[gnu::noinline]] const Op* multiply_memory_any(Vcpu& cpu, const Op* op) {
+  {
+    T value;
+    if (!load_any(cpu, op, value)) return fault(cpu, op);
+    put<T>(cpu, op->dst, product_low<T, true>(cpu.flags, get<T>(cpu, op->dst), value));
+  }
+  return next(cpu, op);
+}
+
+template <class T>
+const Op* multiply_memory(Vcpu& cpu, const Op* op) {
+  const u8* host = probe_read<T, Address::Full>(cpu, op);
+  if (__builtin_expect(host == nullptr, 0)) return multiply_memory_any<T>(cpu, op);
+  put<T>(cpu, op->dst, product_low<T, true>(cpu.flags, get<T>(cpu, op->dst), load_host<T>(host)));
+  return next(cpu, op);
+}
+
+// MUL of a register: the product's high half in rDX.
+template <class T>
+const Op* multiply_wide(Vcpu& cpu, const Op* op) {
+  using W = typename Wide<T>::Unsigned;
+  const W product = static_cast<W>(static_cast<W>(static_cast<T>(cpu.state.gpr[gpr::kRax])) * get<T>(cpu, op->src));
+  const T low = static_cast<T>(product), high = static_cast<T>(product >> (sizeof(T) * 8));
+  set_accumulator_pair<T>(cpu, low, high);
+  set_product_flags(cpu, low, high != 0);
+  return next(cpu, op);
+}
+
+template <class T>
+Handler multiply_handler(const BuildContext& context, const Insn& insn, Op& op) {
+  const Operand& source = insn.operands[1];
+  op.dst = context.reg(insn.operands[0]);
+  if (insn.operand_count == 3) {
+    if (!is_gpr(source)) return nullptr;
+    op.src = context.reg(source);
+    op.imm = insn.imm;
+    return context.flags_live ? multiply_immediate<T, true> : multiply_immediate<T, false>;
+  }
+  if (is_gpr(source)) {
+    op.src = context.reg(source);
+    return context.flags_live ? multiply_register<T, true> : multiply_register<T, false>;
+  }
+  Address form{};
+  if (!context.memory(insn, op, form)) return nullptr;
+  return form == Address::Any ? multiply_memory_any<T> : multiply_memory<T>;
+}
+
 }  // namespace
+
+bool select_muldiv(const BuildContext& context, const Insn& insn, Op& op) {
+  const unsigned size = insn.operands[0].size;
+  if (size < 4) return false;
+  if (insn.operation == Operation::Imul && insn.operand_count >= 2) {
+    op.handler = size == 4 ? multiply_handler<u32>(context, insn, op) : multiply_handler<u64>(context, insn, op);
+    return op.handler != nullptr;
+  }
+  if (insn.operation != Operation::Mul || !is_gpr(insn.operands[0])) return false;
+  op.src = context.reg(insn.operands[0]);
+  op.handler = size == 4 ? multiply_wide<u32> : multiply_wide<u64>;
+  return true;
+}
 
 Handler muldiv_handler(const Insn& insn) {
   switch (insn.operation) {
