@@ -52,7 +52,8 @@ Result<std::unique_ptr<cpu::Engine>> EngineMaker::make(unsigned index, cpu::BusP
     auto engine = TRY(cpu::kvm::KvmEngine::create(*parts_->kvm, index, port, parts_->model));
     return std::unique_ptr<cpu::Engine>(std::move(engine));
   }
-  const cpu::interp::Interpreter::Options options{.bootstrap_processor = index == 0, .alone = parts_->cpus == 1};
+  const cpu::interp::Interpreter::Options options{
+      .bootstrap_processor = index == 0, .alone = parts_->cpus == 1, .index = index};
   return std::unique_ptr<cpu::Engine>(
       std::make_unique<cpu::interp::Interpreter>(port, parts_->model, parts_->log, options));
 }
