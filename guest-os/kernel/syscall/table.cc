@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Turns the .def rows into dispatch tables at compile time. invoke<&handler> gives every handler the six-register
 // signature, with each argument converted to the handler's own type.
+#include "kernel/fs/eventpoll.h"
 #include "kernel/lib/result.h"
 #include "kernel/syscall/calls.h"
 #include "kernel/syscall/calls32.h"
