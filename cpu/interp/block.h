@@ -13,6 +13,14 @@ namespace xm::cpu::interp {
 
 inline constexpr unsigned kMaxInstructions = 64;
 
+// Whether a single-step trap follows an instruction.
+enum class StepTrap : u8 {
+  IfSetBefore,  // by TF as it was before the instruction
+  IfSetAfter,   // SYSCALL, SYSRET: by TF as they leave it
+  Never,        // INT n and the like: entering the handler clears TF
+  Merged,       // INT1 is the #DB itself and takes the traps that MOV SS held back with it
+};
+
 struct Block {
   u64 stamp = 0;
   u64 rip = 0;  // of the first instruction, within CS
@@ -24,7 +32,7 @@ struct Block {
   u8 count = 0;     // instructions
   u8 op_count = 0;  // Ops without the Links
   Block* next_in_hash = nullptr;
-  bool no_step_trap = false;  // ends with INT n and the like: entering the handler clears TF, so no trap follows
+  StepTrap step_trap = StepTrap::IfSetBefore;  // of the last instruction
 
   Op* ops() { return reinterpret_cast<Op*>(this + 1); }
   const Op* ops() const { return reinterpret_cast<const Op*>(this + 1); }

@@ -41,13 +41,15 @@ bool is_branch(Operation operation) {
   }
 }
 
-bool enters_handler(Operation operation) {
+StepTrap step_trap_of(Operation operation) {
   switch (operation) {
     case Operation::Int:
-    case Operation::Int1:
     case Operation::Int3:
-    case Operation::Into: return true;
-    default: return false;
+    case Operation::Into: return StepTrap::Never;
+    case Operation::Int1: return StepTrap::Merged;
+    case Operation::Syscall:
+    case Operation::Sysret: return StepTrap::IfSetAfter;
+    default: return StepTrap::IfSetBefore;
   }
 }
 
@@ -338,7 +340,8 @@ Block* BlockBuilder::build() {
   block_->mode_key = static_cast<u32>(cpu_.running.stamp);
   block_->count = static_cast<u8>(count_);
   block_->size_bytes = static_cast<u16>(bytes_);
-  block_->no_step_trap = items_[count_ - 1].kind == Kind::Normal && enters_handler(items_[count_ - 1].insn.operation);
+  const Item& last = items_[count_ - 1];
+  block_->step_trap = last.kind == Kind::Normal ? step_trap_of(last.insn.operation) : StepTrap::IfSetBefore;
   emit();
   block_->stamp = cpu_.running.stamp;
   cache_.commit(block_);

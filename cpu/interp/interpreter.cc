@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "cpu/system/cpuid.h"
 #include "cpu/system/deliver.h"
@@ -215,12 +216,12 @@ bool Interpreter::step_instruction() {
   running.countdown = 0;
   running.repeating = false;
   running.breakpoint_hits = 0;
-  bool no_step_trap = false;
+  StepTrap step_trap = StepTrap::IfSetBefore;
   if (block == nullptr) {
     running.fault_pending = true;
     running.countdown = 1;
   } else {
-    no_step_trap = block->no_step_trap;
+    step_trap = block->step_trap;
     state.interrupt_shadow = InterruptShadow::None;
     state.rflags &= ~flag::kRf;
     dispatch(block);
@@ -234,7 +235,11 @@ bool Interpreter::step_instruction() {
     deliver_pending();
     return false;
   }
-  after_step(running.breakpoint_hits | (trap_flag && !no_step_trap ? kStepTrap : 0));
+  if (step_trap == StepTrap::Merged) state.dr[6] |= std::exchange(held_traps_, 0);
+  const bool trap_flag_after = (state.rflags & flag::kTf) != 0;
+  const bool stepped =
+      step_trap == StepTrap::IfSetBefore ? trap_flag : step_trap == StepTrap::IfSetAfter && trap_flag_after;
+  after_step(running.breakpoint_hits | (stepped ? kStepTrap : 0));
   return retired;
 }
 

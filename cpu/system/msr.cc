@@ -71,10 +71,8 @@ bool read_apic_base(Vcpu& cpu, u32, u64& value) {
   return true;
 }
 bool write_apic_base(Vcpu& cpu, u32, u64 value) {
-  u64 allowed = bit(physical_address_width(cpu)) - 1;
-  allowed &= ~u64{0x2FF};
+  u64 allowed = ((bit(physical_address_width(cpu)) - 1) & ~kPageMask) | bit(11) | bit(8);  // base, enable, BSP
   if (cpu.model.has(SystemFeature::X2apic)) allowed |= bit(10);
-  allowed |= bit(8);
   if ((value & ~allowed) != 0 || !cpu.bus.set_apic_base(value)) return refuse(cpu);
   return true;
 }

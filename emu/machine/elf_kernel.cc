@@ -19,6 +19,7 @@ constexpr u32 kMultibootMagic = 0x1BADB002;
 constexpr u32 kHasAddresses = 1u << 16;
 constexpr u32 kPvhNote = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
 constexpr u32 kCommandLineAddress = 0x20000;
+constexpr u32 kMemoryMapRoom = 48 * 24;  // the BIOS writes at most 48 entries of the memory map
 constexpr u64 kLargestImage = u64{1} << 30;
 
 struct FlatImage {
@@ -250,6 +251,7 @@ Result<KernelImage> load_multiboot(const KernelRequest& request) {
                   information.add_text(request.append.empty() ? request.path : request.path + " " + request.append));
   information.set(64, information.add_text("xiaoma"));
   TRY(add_modules(request, information));
+  information.set(48, information.reserve(kMemoryMapRoom));
 
   KernelImage kernel;
   kernel.boot_protocol = "multiboot";

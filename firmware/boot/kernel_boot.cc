@@ -67,7 +67,10 @@ void load_initrd(const Placed& setup) {
 
 // Multiboot information with the memory fields filled in [Multiboot 3.3].
 void complete_multiboot_information(u32 mbi) {
-  u32 at = kMemoryMapAt;
+  // The machine may have left room for the map, so that it can not fall on a kernel that loads low.
+  const u32 room = read_physical<u32>(mbi + 48);
+  const u32 map = room != 0 ? room : kMemoryMapAt;
+  u32 at = map;
   for (u32 i = 0; i < g_boot_info.memory_count; i++) {
     write_physical<u32>(at, sizeof(MemoryRange));
     copy_physical(at + 4, physical_address(&g_boot_info.memory[i]), sizeof(MemoryRange));
@@ -77,8 +80,8 @@ void complete_multiboot_information(u32 mbi) {
   write_physical<u32>(mbi, read_physical<u32>(mbi) | kMemoryPresent | kMapPresent);
   write_physical<u32>(mbi + 4, kEbdaBase >> 10);
   write_physical<u32>(mbi + 8, (g_boot_info.ram_below_4g >> 10) - 1024);
-  write_physical<u32>(mbi + 44, at - kMemoryMapAt);
-  write_physical<u32>(mbi + 48, kMemoryMapAt);
+  write_physical<u32>(mbi + 44, at - map);
+  write_physical<u32>(mbi + 48, map);
 }
 
 u32 find_rsdp() {

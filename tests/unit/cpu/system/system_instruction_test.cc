@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Segment loads, control and debug registers, MSRs, system calls, ports, state images. [SDM2, SDM3 2, 5, 17]
+#include "cpu/system/msr.h"
 #include "tests/unit/cpu/system/bench.h"
 
 namespace xm::cpu::test {
@@ -289,6 +290,20 @@ TEST_F(Msr, MtrrsHoldLegalTypesOnly) {
   EXPECT_EQ(read(0x26F), 0x0505050505050505u);
   EXPECT_EQ(read(0x268), 0u);
   EXPECT_FALSE(write(0x250, 0x07));
+}
+
+class NoX2apic : public SystemBench {
+ protected:
+  NoX2apic() : SystemBench("max,-x2apic") {}
+};
+
+TEST_F(NoX2apic, ApicBaseRefusesWhatIsNotThere) {
+  start_long();
+  u64 base = 0;
+  ASSERT_TRUE(system::read_msr(cpu_, 0x1B, base));
+  EXPECT_FALSE(system::write_msr(cpu_, 0x1B, base | bit(10))) << "x2APIC";
+  EXPECT_FALSE(system::write_msr(cpu_, 0x1B, base | bit(45))) << "beyond the physical address";
+  EXPECT_TRUE(system::write_msr(cpu_, 0x1B, base & ~bit(11)));
 }
 
 TEST_F(Msr, FsBaseIsTheSegmentsBase) {
