@@ -2,6 +2,8 @@
 #include "cpu/system/fast_syscall.h"
 
 #include "cpu/system/cpuid.h"
+#include "cpu/system/debug_registers.h"
+#include "cpu/system/deliver.h"
 #include "cpu/system/privilege.h"
 #include "cpu/system/segment.h"
 
@@ -75,6 +77,8 @@ bool system_return(Vcpu& cpu, const Insn& insn) {
   const u64 flags = cpu.mode.long_mode ? state.gpr[11] & kSysretFlags : cpu.rflags() | flag::kIf;
   cpu.set_rflags(flags | 2);
   cpu.update_mode();
+  // A trap flag that SYSRET sets traps behind SYSRET itself, not behind the next instruction as with IRET.
+  if ((flags & flag::kTf) != 0) deliver_debug_trap(cpu, dr6::kBs);
   return true;
 }
 
