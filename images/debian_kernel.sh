@@ -7,8 +7,14 @@ mkdir -p "$out"
 if [ ! -s "$out/vmlinuz" ]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  name=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
-  (cd "$work" && apt-get download -qq "$name" && dpkg-deb -x "$name"_*.deb unpacked)
+  # The lists of a fresh machine are empty, those of an old one may name a package that is gone: then once more.
+  fetch() {
+    local name
+    name=$(apt-cache depends linux-image-cloud-amd64 2> /dev/null | awk '/Depends: linux-image/ && !n {n = $2} END {print n}') || return 1
+    [ -n "$name" ] && (cd "$work" && apt-get download -qq "$name")
+  }
+  fetch 2> /dev/null || { apt-get update -qq && fetch; }
+  dpkg-deb -x "$work"/linux-image-*.deb "$work/unpacked"
   cp "$work"/unpacked/boot/vmlinuz-* "$out/vmlinuz.new"
   mv "$out/vmlinuz.new" "$out/vmlinuz"
 fi

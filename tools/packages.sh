@@ -3,7 +3,8 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config ccache acpica-tools nasm python
   libzstd-dev zlib1g-dev libpng-dev libgtest-dev libgmock-dev libbenchmark-dev busybox-static e2fsprogs cpio zstd gzip
   libzydis-dev xfonts-terminus console-setup-linux libfmt-dev"
 TEST_PACKAGES="qemu-system-x86 seabios grub-pc-bin grub-common xorriso mtools isolinux syslinux syslinux-utils syslinux-common
-  memtest86+ dosfstools ipxe-qemu git"
+  memtest86+ dosfstools ipxe-qemu git
+  clang-format"
 
 # install_packages NAME...: installs those that are missing; needs root only then.
 install_packages() {

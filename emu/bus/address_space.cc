@@ -22,7 +22,10 @@ Result<std::unique_ptr<RamBlock>> RamBlock::create(std::string name, u64 size_by
 }
 
 RamBlock::RamBlock(std::string name, u8* host, u64 size_bytes)
-    : name_(std::move(name)), host_(host), size_bytes_(size_bytes), marks_(new std::atomic<u8>[size_bytes / kPageSize]()) {}
+    : name_(std::move(name)),
+      host_(host),
+      size_bytes_(size_bytes),
+      marks_(new std::atomic<u8>[size_bytes / kPageSize]()) {}
 
 RamBlock::~RamBlock() { munmap(host_, size_bytes_); }
 
@@ -130,8 +133,8 @@ void AddressSpace::rebuild() {
     const Region* read = top_at(first, false);
     const Region* write = top_at(first, true);
     if (read != nullptr || write != nullptr) {
-      const bool extends = !view->ranges.empty() && view->ranges.back().last + 1 == first && read == last_read &&
-                           write == last_write;
+      const bool extends =
+          !view->ranges.empty() && view->ranges.back().last + 1 == first && read == last_read && write == last_write;
       if (extends) {
         view->ranges.back().last = last;
       } else {

@@ -32,7 +32,8 @@ class PcInterrupts final {
   };
 
   void update(unsigned irq) {
-    // Written with masks: g++ 12.2 miscompiles the comparison of two bits that are picked by shifts (docs/decisions.md).
+    // Written with masks: g++ 12.2 miscompiles the comparison of two bits that are picked by shifts
+    // (docs/decisions.md).
     const u16 mask = static_cast<u16>(1u << irq);
     const u16 wanted = (isa_.levels | pirq_.levels) & mask;
     if ((output_ & mask) == wanted) return;
