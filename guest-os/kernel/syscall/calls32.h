@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Handlers that 32-bit programs need in a form of their own: structures with 32-bit words, and 64-bit values in two registers.
+// Handlers that 32-bit programs need in a form of their own: structures with 32-bit words, and 64-bit values in two
+// registers.
 #pragma once
 
 #include "kernel/syscall/calls.h"

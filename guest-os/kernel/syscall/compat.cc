@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The 32-bit side: converts what differs in size and calls what the 64-bit handlers call. Values that do not fit give EOVERFLOW.
+// The 32-bit side: converts what differs in size and calls what the 64-bit handlers call. Values that do not fit give
+// EOVERFLOW.
 #include "abi/mman.h"
 #include "kernel/arch/x86_64/tls32.h"
 #include "kernel/fs/file_table.h"
@@ -44,7 +45,8 @@ rusage32 narrow(const rusage_abi& r) {
   rusage32 n{};
   n.utime = narrow(r.utime);
   n.stime = narrow(r.stime);
-  const s64 words[14] = {r.maxrss, r.ixrss, r.idrss, r.isrss, r.minflt, r.majflt, r.nswap, r.inblock, r.oublock, r.msgsnd, r.msgrcv, r.nsignals, r.nvcsw, r.nivcsw};
+  const s64 words[14] = {r.maxrss,  r.ixrss,   r.idrss,  r.isrss,  r.minflt,   r.majflt, r.nswap,
+                         r.inblock, r.oublock, r.msgsnd, r.msgrcv, r.nsignals, r.nvcsw,  r.nivcsw};
   for (int i = 0; i < 14; ++i) n.words[i] = static_cast<s32>(words[i]);
   return n;
 }
@@ -67,8 +69,14 @@ long sys32_waitid(int type, int id, u32 info_at, int options, rusage32* usage) {
   if (n < 0) return n;
   if (n > 0 && usage != nullptr) TRY_INT(put_user(narrow(rusage_from(r.usage)), usage));
   if (info_at == 0) return 0;
-  const u32 words[8] = {static_cast<u32>(info.si_signo), 0, static_cast<u32>(info.si_code), static_cast<u32>(info.chld.si_pid), info.chld.si_uid,
-                        static_cast<u32>(info.chld.si_status), 0, 0};
+  const u32 words[8] = {static_cast<u32>(info.si_signo),
+                        0,
+                        static_cast<u32>(info.si_code),
+                        static_cast<u32>(info.chld.si_pid),
+                        info.chld.si_uid,
+                        static_cast<u32>(info.chld.si_status),
+                        0,
+                        0};
   return copy_to_user(reinterpret_cast<void*>(static_cast<u64>(info_at)), words, sizeof words);
 }
 
@@ -78,7 +86,9 @@ long sys32_execve(const char* user_name, u64 argv, u64 envp) {
   putname(name);
   return r;
 }
-long sys32_clone(u64 flags, u64 stack, u64 parent_tid, u64 tls, u64 child_tid) { return sys_clone(flags, stack, parent_tid, child_tid, tls); }
+long sys32_clone(u64 flags, u64 stack, u64 parent_tid, u64 tls, u64 child_tid) {
+  return sys_clone(flags, stack, parent_tid, child_tid, tls);
+}
 
 long sys32_time(s32* out) {
   const s32 seconds = static_cast<s32>(ktime_get_real() / kNsPerSec);
@@ -135,7 +145,9 @@ long sys32_clock_nanosleep(int clock, int flags, const timespec32* request, time
   if (remain != nullptr) TRY_INT(put_user(narrow(ns_to_timespec(left)), remain));
   return remain != nullptr ? -EINTR : r;
 }
-long sys32_nanosleep(const timespec32* request, timespec32* remain) { return sys32_clock_nanosleep(1, 0, request, remain); }
+long sys32_nanosleep(const timespec32* request, timespec32* remain) {
+  return sys32_clock_nanosleep(1, 0, request, remain);
+}
 
 long sys32_futex(u64 address, int op, u32 value, const timespec32* timeout, u64 address2, u32 value3) {
   const int command = op & FUTEX_CMD_MASK;
@@ -146,7 +158,8 @@ long sys32_futex(u64 address, int op, u32 value, const timespec32* timeout, u64 
     TRY_INT(get_user(ts, timeout));
     TRY_INT(futex_deadline(op, widen(ts), expires));
   }
-  const long r = do_futex(address, op, value, expires, address2, static_cast<u32>(reinterpret_cast<u64>(timeout)), value3);
+  const long r =
+      do_futex(address, op, value, expires, address2, static_cast<u32>(reinterpret_cast<u64>(timeout)), value3);
   return r == -ERESTARTSYS && expires != 0 && command == FUTEX_WAIT ? -EINTR : r;
 }
 
@@ -155,7 +168,8 @@ long sys32_times(s32* out) {
     u64 utime, stime;
     thread_group_times(current, utime, stime);
     const u64 tick = kNsPerSec / kUserHz;
-    const s32 words[4] = {static_cast<s32>(utime / tick), static_cast<s32>(stime / tick), static_cast<s32>(current->signal->cutime / tick),
+    const s32 words[4] = {static_cast<s32>(utime / tick), static_cast<s32>(stime / tick),
+                          static_cast<s32>(current->signal->cutime / tick),
                           static_cast<s32>(current->signal->cstime / tick)};
     TRY_INT(copy_to_user(out, words, sizeof words));
   }
@@ -168,7 +182,9 @@ long sys32_setitimer(int which, const timeval32* user, timeval32* old) {
   for (const timeval32& t : v) {
     if (t.tv_sec < 0 || t.tv_usec < 0 || t.tv_usec >= 1000000) return -EINVAL;
   }
-  const auto ns = [](const timeval32& t) { return static_cast<u64>(t.tv_sec) * kNsPerSec + static_cast<u64>(t.tv_usec) * 1000; };
+  const auto ns = [](const timeval32& t) {
+    return static_cast<u64>(t.tv_sec) * kNsPerSec + static_cast<u64>(t.tv_usec) * 1000;
+  };
   const u64 interval = ns(v[0]), value = ns(v[1]);
   u64 old_value, old_interval;
   TRY_INT(setitimer_common(which, &value, &interval, &old_value, &old_interval));
@@ -247,19 +263,29 @@ long each_piece(const iovec32* v, u32 count, One one) {
 }
 }  // namespace
 long sys32_readv(int fd, const iovec32* v, u32 count) {
-  return each_piece(v, count, [&](const iovec32& p) { return sys_read(fd, reinterpret_cast<char*>(static_cast<u64>(p.base)), p.length); });
+  return each_piece(v, count, [&](const iovec32& p) {
+    return sys_read(fd, reinterpret_cast<char*>(static_cast<u64>(p.base)), p.length);
+  });
 }
 long sys32_writev(int fd, const iovec32* v, u32 count) {
-  return each_piece(v, count, [&](const iovec32& p) { return sys_write(fd, reinterpret_cast<char*>(static_cast<u64>(p.base)), p.length); });
+  return each_piece(v, count, [&](const iovec32& p) {
+    return sys_write(fd, reinterpret_cast<char*>(static_cast<u64>(p.base)), p.length);
+  });
 }
-long sys32_pread64(int fd, char* buffer, u32 n, u32 low, u32 high) { return sys_pread64(fd, buffer, n, static_cast<s64>(join(low, high))); }
-long sys32_pwrite64(int fd, const char* buffer, u32 n, u32 low, u32 high) { return sys_pwrite64(fd, buffer, n, static_cast<s64>(join(low, high))); }
+long sys32_pread64(int fd, char* buffer, u32 n, u32 low, u32 high) {
+  return sys_pread64(fd, buffer, n, static_cast<s64>(join(low, high)));
+}
+long sys32_pwrite64(int fd, const char* buffer, u32 n, u32 low, u32 high) {
+  return sys_pwrite64(fd, buffer, n, static_cast<s64>(join(low, high)));
+}
 long sys32_lseek(int fd, int offset, int whence) { return sys_lseek(fd, offset, whence); }
 long sys32_llseek(int fd, u32 high, u32 low, s64* result, int whence) {
   const s64 at = TRY_INT(sys_lseek(fd, static_cast<s64>(join(low, high)), whence));
   return put_user(at, result);
 }
-long sys32_truncate64(const char* name, u32 low, u32 high) { return sys_truncate(name, static_cast<s64>(join(low, high))); }
+long sys32_truncate64(const char* name, u32 low, u32 high) {
+  return sys_truncate(name, static_cast<s64>(join(low, high)));
+}
 long sys32_ftruncate64(int fd, u32 low, u32 high) { return sys_ftruncate(fd, static_cast<s64>(join(low, high))); }
 long sys32_truncate(const char* name, int length) { return sys_truncate(name, length); }
 long sys32_ftruncate(int fd, int length) { return sys_ftruncate(fd, length); }
@@ -300,13 +326,17 @@ long copy_stat(const path& p, stat64_32* out) {
 long sys32_fstatat64(int dfd, const char* name, stat64_32* out, u32 flags) {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0) return -EINVAL;
   path p;
-  TRY_INT(user_path_at(dfd, name, ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) | ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0), p));
+  TRY_INT(user_path_at(
+      dfd, name,
+      ((flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) | ((flags & AT_EMPTY_PATH) != 0 ? LOOKUP_EMPTY : 0), p));
   const long r = copy_stat(p, out);
   path_put(p);
   return r;
 }
 long sys32_stat64(const char* name, stat64_32* out) { return sys32_fstatat64(AT_FDCWD, name, out, 0); }
-long sys32_lstat64(const char* name, stat64_32* out) { return sys32_fstatat64(AT_FDCWD, name, out, AT_SYMLINK_NOFOLLOW); }
+long sys32_lstat64(const char* name, stat64_32* out) {
+  return sys32_fstatat64(AT_FDCWD, name, out, AT_SYMLINK_NOFOLLOW);
+}
 long sys32_fstat64(int fd, stat64_32* out) {
   FileRef f(fd, true);
   return f ? copy_stat(f->f_path, out) : -EBADF;
@@ -343,7 +373,8 @@ long sys32_fstatfs64(int fd, u32 size, u64 out) {
 }
 
 namespace {
-// Runs call(pointer) with 64-bit values in user memory: below the stack pointer, where a 32-bit program keeps nothing (no red zone).
+// Runs call(pointer) with 64-bit values in user memory: below the stack pointer, where a 32-bit program keeps nothing
+// (no red zone).
 template <class T, class Call>
 long with_user_copy(const T& value, Call call) {
   const u64 at = align_down(task_pt_regs(current)->rsp - 256 - sizeof(T), 16);
@@ -358,13 +389,15 @@ long sys32_utimensat(int dfd, const char* name, const timespec32* user, u32 flag
   if (user == nullptr) return sys_utimensat(dfd, name, nullptr, flags);
   timespec32 t[2];
   TRY_INT(copy_from_user(t, user, sizeof t));
-  return with_user_copy(TwoSpecs{{widen(t[0]), widen(t[1])}}, [&](const TwoSpecs* p) { return sys_utimensat(dfd, name, p->t, flags); });
+  return with_user_copy(TwoSpecs{{widen(t[0]), widen(t[1])}},
+                        [&](const TwoSpecs* p) { return sys_utimensat(dfd, name, p->t, flags); });
 }
 long sys32_utime(const char* name, const s32* user) {
   if (user == nullptr) return sys_utimensat(AT_FDCWD, name, nullptr, 0);
   s32 t[2];
   TRY_INT(copy_from_user(t, user, sizeof t));
-  return with_user_copy(TwoSpecs{{{t[0], 0}, {t[1], 0}}}, [&](const TwoSpecs* p) { return sys_utimensat(AT_FDCWD, name, p->t, 0); });
+  return with_user_copy(TwoSpecs{{{t[0], 0}, {t[1], 0}}},
+                        [&](const TwoSpecs* p) { return sys_utimensat(AT_FDCWD, name, p->t, 0); });
 }
 long sys32_utimes(const char* name, const timeval32* user) {
   if (user == nullptr) return sys_utimensat(AT_FDCWD, name, nullptr, 0);
@@ -420,7 +453,8 @@ long sys32_select(int n, u32* in, u32* out, u32* except, timeval32* timeout) {
   if (timeout == nullptr) return sys_select(n, set(in), set(out), set(except), nullptr);
   timeval32 t;
   TRY_INT(get_user(t, timeout));
-  return with_user_copy(timeval_abi{t.tv_sec, t.tv_usec}, [&](timeval_abi* p) { return sys_select(n, set(in), set(out), set(except), p); });
+  return with_user_copy(timeval_abi{t.tv_sec, t.tv_usec},
+                        [&](timeval_abi* p) { return sys_select(n, set(in), set(out), set(except), p); });
 }
 long sys32_pselect6(int n, u32* in, u32* out, u32* except, timespec32* timeout, const u32* sig) {
   if (sig != nullptr) {
@@ -437,7 +471,8 @@ long sys32_pselect6(int n, u32* in, u32* out, u32* except, timespec32* timeout, 
   if (timeout == nullptr) return sys_pselect6(n, set(in), set(out), set(except), nullptr, nullptr);
   timespec32 t;
   TRY_INT(get_user(t, timeout));
-  return with_user_copy(widen(t), [&](timespec_abi* p) { return sys_pselect6(n, set(in), set(out), set(except), p, nullptr); });
+  return with_user_copy(widen(t),
+                        [&](timespec_abi* p) { return sys_pselect6(n, set(in), set(out), set(except), p, nullptr); });
 }
 long sys32_ppoll(pollfd* fds, u32 count, timespec32* timeout, const u32* mask, u32 size) {
   const sigset_t* set = reinterpret_cast<const sigset_t*>(mask);
@@ -457,7 +492,9 @@ long sys32_rt_sigaction(int sig, const sigaction32* act, sigaction32* old, u32 s
   }
   TRY_INT(do_sigaction(sig, act != nullptr ? &fresh : nullptr, &previous));
   if (old == nullptr) return 0;
-  const sigaction32 o{static_cast<u32>(previous.handler), static_cast<u32>(previous.flags), static_cast<u32>(previous.restorer),
+  const sigaction32 o{static_cast<u32>(previous.handler),
+                      static_cast<u32>(previous.flags),
+                      static_cast<u32>(previous.restorer),
                       {static_cast<u32>(previous.mask), static_cast<u32>(previous.mask >> 32)}};
   return put_user(o, old);
 }
@@ -470,7 +507,8 @@ long sys32_sigaction(int sig, const u32* act, u32* old) {  // handler, mask, fla
   }
   TRY_INT(do_sigaction(sig, act != nullptr ? &fresh : nullptr, &previous));
   if (old == nullptr) return 0;
-  const u32 o[4] = {static_cast<u32>(previous.handler), static_cast<u32>(previous.mask), static_cast<u32>(previous.flags), static_cast<u32>(previous.restorer)};
+  const u32 o[4] = {static_cast<u32>(previous.handler), static_cast<u32>(previous.mask),
+                    static_cast<u32>(previous.flags), static_cast<u32>(previous.restorer)};
   return copy_to_user(old, o, sizeof o);
 }
 long sys32_signal(int sig, u32 handler) {
@@ -486,12 +524,14 @@ long sys32_sigprocmask(int how, const u32* set, u32* old) {
     TRY_INT(get_user(s, set));
     if (how < SIG_BLOCK || how > SIG_SETMASK) return -EINVAL;
     const sigset_t high = before & 0xffffffff00000000;
-    set_current_blocked(how == SIG_BLOCK ? before | s : (how == SIG_UNBLOCK ? before & ~static_cast<u64>(s) : high | s));
+    set_current_blocked(how == SIG_BLOCK ? before | s
+                                         : (how == SIG_UNBLOCK ? before & ~static_cast<u64>(s) : high | s));
   }
   return old != nullptr ? put_user(static_cast<u32>(before), old) : 0;
 }
 long sys32_sigpending(u32* set) {
-  return put_user(static_cast<u32>((current->pending.signal | current->signal->shared_pending.signal) & current->blocked), set);
+  return put_user(
+      static_cast<u32>((current->pending.signal | current->signal->shared_pending.signal) & current->blocked), set);
 }
 long sys32_sigsuspend(int, int, u32 mask) {
   set_user_sigmask(mask);
@@ -519,8 +559,12 @@ long sys32_rt_sigtimedwait(const sigset_t* set, u32 info_at, const timespec32* t
     if (sig <= 0 || info_at == 0) return sig;
     siginfo info;
     TRY_INT(get_user(info, &p->info));
-    const u32 words[6] = {static_cast<u32>(info.si_signo), static_cast<u32>(info.si_errno), static_cast<u32>(info.si_code),
-                          static_cast<u32>(info.rt.si_pid), info.rt.si_uid, static_cast<u32>(info.rt.si_value)};
+    const u32 words[6] = {static_cast<u32>(info.si_signo),
+                          static_cast<u32>(info.si_errno),
+                          static_cast<u32>(info.si_code),
+                          static_cast<u32>(info.rt.si_pid),
+                          info.rt.si_uid,
+                          static_cast<u32>(info.rt.si_value)};
     TRY_INT(copy_to_user(reinterpret_cast<void*>(static_cast<u64>(info_at)), words, sizeof words));
     return sig;
   });
@@ -536,11 +580,14 @@ long sys32_sigaltstack(const u32* ss, u32* old) {
   }
   TRY_INT(do_sigaltstack(ss != nullptr ? &fresh : nullptr, &previous, task_pt_regs(current)->rsp, MINSIGSTKSZ));
   if (old == nullptr) return 0;
-  const u32 w[3] = {static_cast<u32>(previous.ss_sp), static_cast<u32>(previous.ss_flags), static_cast<u32>(previous.ss_size)};
+  const u32 w[3] = {static_cast<u32>(previous.ss_sp), static_cast<u32>(previous.ss_flags),
+                    static_cast<u32>(previous.ss_size)};
   return copy_to_user(old, w, sizeof w);
 }
 long sys32_set_thread_area(u64 desc) { return set_thread_area_current(desc); }
-long sys32_set_robust_list(u64, u32 size) { return size == 12 ? 0 : -EINVAL; }  // GAP: 32-bit lists are accepted and not walked at exit
+long sys32_set_robust_list(u64, u32 size) {
+  return size == 12 ? 0 : -EINVAL;
+}  // GAP: 32-bit lists are accepted and not walked at exit
 
 long sys32_sysinfo(u32* out) {
   u32 w[16]{};
@@ -561,7 +608,11 @@ long sys32_nice(int increment) {
   const int nice = clamp(prio_to_nice(current->static_prio) + clamp(increment, -40, 40), -20, 19);
   return sys_setpriority(0, 0, nice) == -EACCES ? -EPERM : 0;
 }
-long sys32_sched_getaffinity(int pid, u32 size, u32* mask) { return sys_sched_getaffinity(pid, (size & ~7u), reinterpret_cast<u64*>(mask)); }
-long sys32_sched_setaffinity(int pid, u32 size, const u32* mask) { return sys_sched_setaffinity(pid, size, reinterpret_cast<const u64*>(mask)); }
+long sys32_sched_getaffinity(int pid, u32 size, u32* mask) {
+  return sys_sched_getaffinity(pid, (size & ~7u), reinterpret_cast<u64*>(mask));
+}
+long sys32_sched_setaffinity(int pid, u32 size, const u32* mask) {
+  return sys_sched_setaffinity(pid, size, reinterpret_cast<const u64*>(mask));
+}
 
 }  // namespace xm::os
