@@ -115,12 +115,13 @@ Block* BlockCache::find() {
   return nullptr;
 }
 
-void BlockCache::watch_page(u64 page) {
+void BlockCache::register_page(u64 page, Block* block) {
   const PhysPage& memory = cpu_.phys.page(page);
   CodePage& code = pages_[page];
+  code.blocks.push_back(block);
   code.marks = memory.marks;
   if (memory.marks == nullptr) return;
-  if ((memory.marks->fetch_or(kMarkHasCode | holder_mark_) & holder_mark_) != 0 && !code.blocks.empty()) return;
+  if ((memory.marks->fetch_or(kMarkHasCode | holder_mark_) & holder_mark_) != 0 && code.blocks.size() > 1) return;
   // New code page: nobody may go on writing to it unwatched. Size 0 tells the other processors just that.
   cpu_.tlb.flush_writes_to(memory.write_host);
   if (!alone_) cpu_.bus.code_written(GuestPhys{page}, 0);
@@ -130,8 +131,8 @@ void BlockCache::insert(Block* block) {
   Block*& head = (*hash_)[bucket(block->physical)];
   block->next_in_hash = head;
   head = block;
-  pages_[block->physical & ~kPageMask].blocks.push_back(block);
-  if (block->crosses_page()) pages_[block->second_physical & ~kPageMask].blocks.push_back(block);
+  register_page(block->physical & ~kPageMask, block);
+  if (block->crosses_page()) register_page(block->second_physical & ~kPageMask, block);
   (*jump_cache_)[jump_cache_slot(block->rip)] = block;
 }
 

@@ -22,8 +22,6 @@ class BlockCache final : public mmu::CodeWatch {
 
   // The block for cpu.block_rip in the current mode; nullptr if there is none, or if its code can not be fetched.
   Block* find();
-  // Code of this page is about to be decoded: before its first byte is read, other processors begin to tell of writes.
-  void watch_page(u64 page);
   // Puts a block that the builder has finished into the tables.
   void insert(Block* block);
 
@@ -62,6 +60,7 @@ class BlockCache final : public mmu::CodeWatch {
     return static_cast<unsigned>((physical * 0x9E3779B97F4A7C15u) >> 48) & (kHashBuckets - 1);
   }
   bool renew(Block* block);
+  void register_page(u64 page, Block* block);
   void drop(Block* block);
   void unhash(Block* block);
 

@@ -9,6 +9,7 @@
 #include "kernel/init/printk.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/layout.h"
+#include "kernel/sched/softirq.h"
 
 namespace xm::os {
 namespace {
@@ -152,8 +153,30 @@ void set_graphics(Screen& s) {
   }
 }
 
-void reply(const char* text) {
+// Answers to queries are input. They are delivered by a work item, because the writer holds the terminal's lock.
+struct Answer {
+  work_struct work;
+  char text[64];
+};
+constinit Answer pending_answer{};
+
+void deliver_answer(work_struct*) {
+  char text[64];
+  {
+    IrqGuard guard(screen.lock);
+    copy_string(text, pending_answer.text, sizeof text);
+    pending_answer.text[0] = 0;
+  }
   if (tty1 != nullptr) tty_receive(tty1, reinterpret_cast<const u8*>(text), strlen(text));
+}
+void reply(const char* text) {
+  {
+    IrqGuard guard(screen.lock);
+    const size_t used = strlen(pending_answer.text);
+    copy_string(pending_answer.text + used, text, sizeof pending_answer.text - used);
+  }
+  pending_answer.work.func = deliver_answer;
+  schedule_work(&pending_answer.work);
 }
 
 void set_mode(Screen& s, bool on) {
@@ -382,8 +405,13 @@ tty_struct* vt_tty() { return tty1; }
 void vt_init() {
   if (!boot_info.vga_text) return;
   screen.cells = static_cast<volatile u16*>(phys_to_virt(0xb8000));
-  screen.x = min<u32>(boot_info.cursor_x, kColumns - 1);
-  screen.y = min<u32>(boot_info.cursor_y, kRows - 1);
+  outb(0x3d4, 0x0e);  // go on where the firmware stopped
+  u32 at = static_cast<u32>(inb(0x3d5)) << 8;
+  outb(0x3d4, 0x0f);
+  at |= inb(0x3d5);
+  if (at >= kColumns * kRows) at = 0;
+  screen.x = at % kColumns;
+  screen.y = at / kColumns;
   tty1 = tty_create("tty1", make_dev(4, 1), &vt_ops);
   devtmpfs_create("tty0", S_IFCHR | 0620, make_dev(4, 0));
   register_console(&vga_console);

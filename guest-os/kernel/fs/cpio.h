@@ -16,6 +16,9 @@ struct cpio_visitor {
   virtual void begin(const cpio_entry& e) = 0;  // a file, directory, link, device
   virtual void data(const cpio_entry& e, const u8* bytes, u32 n) = 0;
   virtual void end(const cpio_entry& e) = 0;
+
+ protected:
+  ~cpio_visitor() = default;
 };
 
 class cpio_reader final : public byte_sink {

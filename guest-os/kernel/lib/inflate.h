@@ -9,6 +9,9 @@ namespace xm::os {
 
 struct byte_sink {
   virtual bool write(const u8* bytes, size_t n) = 0;  // false: stop
+
+ protected:
+  ~byte_sink() = default;
 };
 // Returns the bytes of input used, or a negative number: the data is damaged (or memory is short).
 long gunzip(const u8* in, size_t n, byte_sink& out);

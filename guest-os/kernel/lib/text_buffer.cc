@@ -19,7 +19,7 @@ bool TextBuffer::reserve(size_t n) {
     failed_ = true;
     return false;
   }
-  memcpy(bigger, data_, length_);
+  if (length_ != 0) memcpy(bigger, data_, length_);
   kfree(data_);
   data_ = bigger;
   capacity_ = capacity;

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if __STDC_HOSTED__
+#include <new>
+#endif
+
 namespace xm::os {
 
 using u8 = uint8_t;
@@ -84,8 +88,6 @@ struct NoCopy {
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#if __STDC_HOSTED__
-#include <new>
-#else
+#if !__STDC_HOSTED__
 inline void* operator new(size_t, void* p) noexcept { return p; }
 #endif

@@ -408,7 +408,7 @@ bool grow(Decoder& d, size_t need) {
   const size_t capacity = max(need, d.capacity * 2);
   u8* bigger = static_cast<u8*>(vmalloc(capacity));
   if (bigger == nullptr) return false;
-  memcpy(bigger, d.output, d.produced);
+  if (d.produced != 0) memcpy(bigger, d.output, d.produced);
   vfree(d.output);
   d.output = bigger;
   d.capacity = capacity;
