@@ -11,7 +11,7 @@ void lock_order_acquired(spinlock_t* lock) {
   if (panic_in_progress) return;
   const u64 flags = local_irq_save();
   Cpu* cpu = this_cpu();
-  for (int i = 0; i < cpu->locks_held && lock->rank != LockRank::None; ++i) {
+  for (int i = cpu->lock_base; i < cpu->locks_held && lock->rank != LockRank::None; ++i) {
     const spinlock_t* held = static_cast<spinlock_t*>(cpu->held_locks[i]);
     if (held->rank > lock->rank)
       panic("lock order: rank %d taken while rank %d is held", static_cast<int>(lock->rank),

@@ -42,6 +42,7 @@ struct Cpu {
   u64 irq_count;
   u64 ipi_resched, ipi_call, timer_ticks;
   int locks_held;
+  int lock_base;  // first lock of the current context: an interrupt begins anew
   void* held_locks[16];
   alignas(16) tss_struct tss;
   alignas(16) u64 gdt[18];

@@ -93,6 +93,8 @@ void do_local_interrupt(pt_regs* regs, u32 vector) {
   irq_enter();
   const pt_regs* outer = this_cpu()->irq_regs;
   this_cpu()->irq_regs = regs;
+  const int lock_base = this_cpu()->lock_base;
+  this_cpu()->lock_base = this_cpu()->locks_held;
   switch (vector) {
     case kTimerVector:
       lapic_eoi();
@@ -113,6 +115,7 @@ void do_local_interrupt(pt_regs* regs, u32 vector) {
   }
   this_cpu()->irq_regs = outer;
   irq_exit();
+  this_cpu()->lock_base = lock_base;
 }
 
 // With interrupts off: until nothing is left to do.
