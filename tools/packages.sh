@@ -4,7 +4,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config ccache acpica-tools nasm python
   libzydis-dev xfonts-terminus console-setup-linux libfmt-dev"
 TEST_PACKAGES="qemu-system-x86 seabios grub-pc-bin grub-common xorriso mtools isolinux syslinux syslinux-utils syslinux-common
   memtest86+ dosfstools ipxe-qemu git
-  clang-format"
+  clang-format musl-tools gcc-multilib bash-static debootstrap fdisk"
 
 # install_packages NAME...: installs those that are missing; needs root only then.
 install_packages() {
