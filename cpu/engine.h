@@ -23,6 +23,9 @@ struct Exit {
   ExitKind kind = ExitKind::Budget;
   u64 address = 0;
   const char* detail = "";
+  // Halt: the signals that were up and can not wake the CPU. Whoever sleeps for it sleeps while the word is just this:
+  // any other value, also one that run() had seen and dealt with before the CPU halted, is news.
+  u32 blocked_signals = 0;
 };
 
 struct Budget {

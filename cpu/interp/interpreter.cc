@@ -86,8 +86,24 @@ bool Interpreter::look_at_activity(Exit& exit) {
       cpu_.state.activity = Activity::Running;
       return false;
     case Activity::Shutdown: exit = {.kind = ExitKind::Shutdown, .address = cpu_.state.rip}; return true;
-    default: exit = {.kind = ExitKind::Halt, .address = cpu_.state.rip}; return true;
+    default:
+      exit = {.kind = ExitKind::Halt, .address = cpu_.state.rip, .blocked_signals = blocked_signals()};
+      return true;
   }
+}
+
+// What is up and stays up without waking this halted CPU. A pin that could wake it is never among these, so one that
+// rises between the last look and the sleep is not missed.
+u32 Interpreter::blocked_signals() const {
+  const CpuState& state = cpu_.state;
+  u32 blocked = 0;
+  if (state.activity == Activity::WaitForSipi) {
+    blocked = Signals::kIntr | Signals::kNmi | Signals::kSmi;
+  } else {
+    if ((state.rflags & flag::kIf) == 0) blocked |= Signals::kIntr;
+    if (state.nmi_blocked) blocked |= Signals::kNmi;
+  }
+  return cpu_.signals.load() & blocked;
 }
 
 void Interpreter::update_attention() {

@@ -53,6 +53,7 @@ class Interpreter final : public Engine {
 
   bool look_at_signals(Exit& exit);
   bool look_at_activity(Exit& exit);
+  u32 blocked_signals() const;
   void forget_written_code();
   bool must_step() const;
   void update_attention();

@@ -156,6 +156,7 @@ bool KvmEngine::service_signals(Exit& exit) {
   }
   if (kept_.activity == Activity::WaitForSipi) {
     exit.kind = ExitKind::Halt;
+    exit.blocked_signals = signals_.load() & (Signals::kIntr | Signals::kNmi);
     return false;
   }
   if ((word & Signals::kNmi) != 0) {
@@ -220,6 +221,7 @@ Exit KvmEngine::run(Budget) {
     inject_interrupt();
     if (kept_.activity == Activity::Halted) {
       exit.kind = ExitKind::Halt;
+      if (shared_->if_flag == 0) exit.blocked_signals = signals_.load() & Signals::kIntr;
       return exit;
     }
     const int status = ::ioctl(fd_, KVM_RUN, 0);

@@ -75,12 +75,11 @@ void VcpuThread::loop() {
       const std::scoped_lock lock(park_mutex_);
       if (quit_) return;
     }
-    const u32 seen = engine_->signals().load();
     const u64 done = engine_->instructions();
     const cpu::Exit exit = engine_->run({.instructions = budget_ > done ? budget_ - done : 0});
     switch (exit.kind) {
       case cpu::ExitKind::Stop: break;
-      case cpu::ExitKind::Halt: sleep_until_signal(seen); break;
+      case cpu::ExitKind::Halt: sleep_until_signal(exit.blocked_signals); break;
       case cpu::ExitKind::Budget:
       case cpu::ExitKind::Shutdown:
       case cpu::ExitKind::Debug:
@@ -93,10 +92,9 @@ void VcpuThread::loop() {
   }
 }
 
-// Everything in `seen` was taken into account by the run that halted; only a change can wake the CPU.
-void VcpuThread::sleep_until_signal(u32 seen) {
-  if ((seen & Signals::kStop) == 0) engine_->signals().word.wait(seen, std::memory_order_seq_cst);
-}
+// `seen` holds only what can not wake the CPU. It must not be older than the CPU's halt: a pin that was up before, was
+// served and rises again would look like no change.
+void VcpuThread::sleep_until_signal(u32 seen) { engine_->signals().word.wait(seen, std::memory_order_seq_cst); }
 
 void VcpuThread::signal(u32 mask) {
   engine_->signals().set(mask);

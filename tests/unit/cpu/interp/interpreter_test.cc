@@ -30,6 +30,26 @@ TEST(Interpreter, StopsExactlyAtTheBudget) {
   }
 }
 
+// Who sleeps for a halted CPU sleeps while the signals are just the blocked ones: a pin that could wake it must not be
+// among them, whatever it was when run() began.
+TEST(Interpreter, HaltReportsOnlySignalsThatCanNotWakeIt) {
+  for (const bool open : {false, true}) {
+    MachineCode m;
+    m.enter_long_mode();
+    m.load({0xF4});
+    CpuState state;
+    m.engine.get_state(state);
+    state.rflags |= open ? flag::kIf : 0;
+    state.nmi_blocked = !open;
+    m.engine.set_state(state);
+    m.bus.interrupt_vector = -1;  // the pin is up, but the controller has nothing to say
+    m.engine.signals().set(Signals::kIntr | (open ? 0 : Signals::kNmi));
+    const Exit exit = m.run();
+    EXPECT_EQ(exit.kind, ExitKind::Halt);
+    EXPECT_EQ(exit.blocked_signals, open ? 0 : Signals::kIntr | Signals::kNmi);
+  }
+}
+
 TEST(Interpreter, CallsAndReturns) {
   MachineCode m;
   m.enter_long_mode();
