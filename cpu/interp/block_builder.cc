@@ -131,6 +131,7 @@ bool BlockBuilder::open_page() {
   const u8* page = cpu_.phys.page(block_->physical).read_host;
   host_ = page == nullptr ? nullptr : page + (block_->physical & kPageMask);
   cacheable_ = host_ != nullptr;
+  if (cacheable_) cache_.watch_page(block_->physical & ~kPageMask);
   return true;
 }
 
@@ -162,6 +163,7 @@ bool BlockBuilder::fetch_crossing(Item& item) {
     const u64 next_page = cpu_.mode.long_mode ? linear_ + first : (linear_ + first) & 0xFFFFFFFF;
     if (!cpu_.translate(next_page, mmu::Access::Execute, As::Current, second)) return false;
     block_->second_physical = second;
+    if (cacheable_) cache_.watch_page(second & ~kPageMask);
   }
   for (unsigned i = 0; i < within; ++i) {
     const u64 at = i < first ? block_->physical + i : second + (i - first);

@@ -115,24 +115,28 @@ Block* BlockCache::find() {
   return nullptr;
 }
 
-void BlockCache::register_page(u64 page, Block* block) {
+void BlockCache::watch_page(u64 page) {
+  const auto [at, is_new] = pages_.try_emplace(page);
+  if (!is_new) return;
   const PhysPage& memory = cpu_.phys.page(page);
-  CodePage& code = pages_[page];
-  code.blocks.push_back(block);
-  code.marks = memory.marks;
+  at->second.marks = memory.marks;
   if (memory.marks == nullptr) return;
-  if ((memory.marks->fetch_or(kMarkHasCode | holder_mark_) & holder_mark_) != 0 && code.blocks.size() > 1) return;
+  memory.marks->fetch_or(kMarkHasCode | holder_mark_, std::memory_order_seq_cst);
   // New code page: nobody may go on writing to it unwatched. Size 0 tells the other processors just that.
   cpu_.tlb.flush_writes_to(memory.write_host);
   if (!alone_) cpu_.bus.code_written(GuestPhys{page}, 0);
+}
+
+void BlockCache::watched_elsewhere(u64 page) {
+  if (cpu_.tlb.flush_writes_to(cpu_.phys.page(page).write_host)) cpu_.bus.code_written(GuestPhys{page}, kPageSize);
 }
 
 void BlockCache::insert(Block* block) {
   Block*& head = (*hash_)[bucket(block->physical)];
   block->next_in_hash = head;
   head = block;
-  register_page(block->physical & ~kPageMask, block);
-  if (block->crosses_page()) register_page(block->second_physical & ~kPageMask, block);
+  pages_[block->physical & ~kPageMask].blocks.push_back(block);
+  if (block->crosses_page()) pages_[block->second_physical & ~kPageMask].blocks.push_back(block);
   (*jump_cache_)[jump_cache_slot(block->rip)] = block;
 }
 
@@ -161,7 +165,7 @@ void BlockCache::drop(Block* block) {
 }
 
 void BlockCache::drop_range(u64 address, u64 size_bytes) {
-  if (size_bytes == 0) return cpu_.tlb.flush_writes();
+  if (size_bytes == 0) return watched_elsewhere(address & ~kPageMask);
   const u64 last_page = (address + size_bytes - 1) & ~kPageMask;
   for (u64 page = address & ~kPageMask; page <= last_page; page += kPageSize) {
     const auto found = pages_.find(page);

@@ -22,7 +22,10 @@ class BlockCache final : public mmu::CodeWatch {
 
   // The block for cpu.block_rip in the current mode; nullptr if there is none, or if its code can not be fetched.
   Block* find();
-  // Puts a block that the builder has finished into the tables.
+  // Marks a page as code. Before its bytes are decoded: a writer that does not see the mark has then written before
+  // they are read, or through a TLB entry that it gives up when it hears of the mark (watched_elsewhere()).
+  void watch_page(u64 page);
+  // Puts a block that the builder has finished into the tables; its pages are watched.
   void insert(Block* block);
 
   // Room for a block of at most kMaxInstructions; never fails after reserve().
@@ -35,7 +38,8 @@ class BlockCache final : public mmu::CodeWatch {
 
   // This vCPU wrote to a page that is marked as code.
   void code_changed(GuestPhys address, u64 size_bytes) override;
-  // Somebody did: drops what was decoded from there.
+  // Somebody did: drops what was decoded from there. Size 0: another vCPU has just marked the page. This one may have
+  // written to it unwatched until now, after the other began to decode, and then tells it to begin anew.
   void drop_range(u64 address, u64 size_bytes);
   // Which vCPU this is; `alone`: no other shares the memory, so nobody need be told of anything.
   void set_processor(unsigned index, bool alone) {
@@ -60,7 +64,7 @@ class BlockCache final : public mmu::CodeWatch {
     return static_cast<unsigned>((physical * 0x9E3779B97F4A7C15u) >> 48) & (kHashBuckets - 1);
   }
   bool renew(Block* block);
-  void register_page(u64 page, Block* block);
+  void watched_elsewhere(u64 page);
   void drop(Block* block);
   void unhash(Block* block);
 

@@ -119,20 +119,19 @@ bool Tlb::flush_page(u64 linear) {
   return test(executed_, page >> 12);
 }
 
-void Tlb::flush_writes() {
-  for (TlbTable& table : *tables_) table.write = kEmptyTable.write;
-}
-
-void Tlb::flush_writes_to(const u8* host_page) {
-  const Writer& writer = writer_of(host_page);
-  if (writer.flushes != flushes_ || (!writer.several && writer.host != host_page)) return;
-  for (TlbTable& table : *tables_) {
-    const unsigned first = writer.several ? 0 : writer.slot;
-    const unsigned end = writer.several ? kTlbSlots : writer.slot + 1u;
-    for (unsigned slot = first; slot < end; ++slot) {
-      if (table.write[slot].host == host_page) clear_slot(table.write.data(), slot);
+bool Tlb::flush_writes_to(const u8* host_page) {
+  Writer& writer = writer_of(host_page);
+  if (writer.flushes + 1 < flushes_ || (!writer.several && writer.host != host_page)) return false;
+  if (writer.several) {
+    for (TlbTable& table : *tables_) table.write = kEmptyTable.write;
+    ++flushes_;
+  } else {
+    for (TlbTable& table : *tables_) {
+      if (table.write[writer.slot].host == host_page) clear_slot(table.write.data(), writer.slot);
     }
   }
+  writer = {};
+  return true;
 }
 
 }  // namespace xm::cpu::mmu

@@ -76,9 +76,9 @@ class Tlb {
   void flush(bool keep_global);
   // Drops one page, or everything if it may be part of a large page. True if code may have been fetched through it.
   bool flush_page(u64 linear);
-  // Drops level-1 write entries: all of them, or those to one host page. A page became code and must be watched.
-  void flush_writes();
-  void flush_writes_to(const u8* host_page);
+  // Drops level-1 write entries to one host page: it became code and must be watched. False: there have been none since
+  // the last flush but one, so nothing was written through one lately.
+  bool flush_writes_to(const u8* host_page);
 
  private:
   struct Level2Entry {

@@ -23,6 +23,9 @@ void copy_sized(u8* to, const u8* from, unsigned size_bytes) {
   }
 }
 
+// A page is marked before it is decoded, and marks are read after the write: one of the two sees the other.
+void order_before_marks() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
 unsigned bytes_to_page_end(u64 address) { return static_cast<unsigned>(kPageSize - (address & kPageMask)); }
 
 }  // namespace
@@ -127,6 +130,7 @@ void Vcpu::write_in_page(u64 linear, u64 physical, const u8* from, unsigned size
   const PhysPage& page = phys.page(physical);
   if (page.write_host != nullptr) {
     copy_sized(page.write_host + (physical & kPageMask), from, size_bytes);
+    order_before_marks();
     if (page.marks != nullptr && (page.marks->load(std::memory_order_relaxed) & kMarkHasCode) != 0) {
       if (code_watch != nullptr) code_watch->code_changed(GuestPhys{physical}, size_bytes);
     } else if (page.read_host == page.write_host) {
@@ -270,6 +274,7 @@ void Vcpu::write_phys(GuestPhys address, u64 value, unsigned size_bytes) {
     return bus.mmio_write(address, value, size_bytes);
   }
   copy_sized(page.write_host + (address.value & kPageMask), reinterpret_cast<const u8*>(&value), size_bytes);
+  order_before_marks();
   const bool code = page.marks != nullptr && (page.marks->load(std::memory_order_relaxed) & kMarkHasCode) != 0;
   if (code && code_watch != nullptr) code_watch->code_changed(address, size_bytes);
 }

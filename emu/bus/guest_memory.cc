@@ -67,6 +67,8 @@ std::span<u8> GuestMemory::window(GuestPhys address, u64 size_bytes, bool for_wr
 
 void GuestMemory::wrote(GuestPhys address, u64 size_bytes) {
   if (code_ == nullptr || size_bytes == 0) return;
+  // A vCPU marks a page before it decodes from it: either it finds these bytes or we find its mark.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   const FlatView& view = reader_.view();
   const u64 last = address.value + size_bytes - 1;
   for (u64 page = address.value & ~kPageMask; page <= last && page >= (address.value & ~kPageMask); page += kPageSize) {
