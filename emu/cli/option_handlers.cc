@@ -77,10 +77,16 @@ Result<void> handle_smp(Config& config, const std::string& value) {
   std::string text;
   u64 product = 1;
   bool topology = false;
+  config.cores_per_socket = 0;
+  config.threads_per_core = 1;
   for (const char* key : {"sockets", "dies", "clusters", "cores", "threads"}) {
     if (!options.take(key, text)) continue;
-    product *= TRY(parse_number(text, 1, 255, std::string("-smp ") + key));
+    const u64 count = TRY(parse_number(text, 1, 255, std::string("-smp ") + key));
+    product *= count;
     topology = true;
+    if (key == std::string_view("cores")) config.cores_per_socket = static_cast<unsigned>(count);
+    if (key == std::string_view("threads")) config.threads_per_core = static_cast<unsigned>(count);
+    if (key == std::string_view("sockets") && config.cores_per_socket == 0) config.cores_per_socket = 1;
   }
   u64 cpus = product;
   if (options.take("cpus", text)) cpus = TRY(parse_number(text, 1, 255, "-smp"));

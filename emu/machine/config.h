@@ -72,6 +72,8 @@ struct Config {
   std::string name = "xiaoma";
   u64 memory_bytes = 128ull << 20;
   unsigned cpus = 1;
+  unsigned cores_per_socket = 0;  // 0: all in one socket
+  unsigned threads_per_core = 1;
   std::string cpu_model = "max";
   std::string machine_type = "pc";
   std::map<std::string, std::string> machine_properties;

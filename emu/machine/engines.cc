@@ -2,6 +2,7 @@
 #include "emu/machine/engines.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "cpu/interp/interpreter.h"
 #include "cpu/kvm/kvm_engine.h"
@@ -24,9 +25,25 @@ EngineMaker::~EngineMaker() = default;
 EngineMaker::EngineMaker(EngineMaker&&) noexcept = default;
 EngineMaker& EngineMaker::operator=(EngineMaker&&) noexcept = default;
 
+namespace {
+
+// APIC IDs are the CPUs' numbers, so only what they can express is told: sizes that are powers of two inside a larger
+// unit. Anything else appears as sockets of one CPU.
+cpu::Topology topology_of(const Config& config) {
+  const unsigned threads = config.threads_per_core;
+  const unsigned cores = config.cores_per_socket == 0 ? config.cpus / threads : config.cores_per_socket;
+  const unsigned sockets = config.cpus / (cores * threads);
+  const bool whole = sockets * cores * threads == config.cpus;
+  const bool expressible = std::has_single_bit(threads) && (sockets == 1 || std::has_single_bit(cores));
+  if (!whole || !expressible) return {.sockets = config.cpus};
+  return {.sockets = sockets, .cores = cores, .threads = threads};
+}
+
+}  // namespace
+
 // Tries the accelerators in the order given; the last one's error is the user's.
 Result<EngineMaker> EngineMaker::create(const Config& config, bus::AddressSpace& memory, Log& log) {
-  cpu::CpuModel model = TRY(cpu::CpuModel::parse(config.cpu_model, {.sockets = config.cpus}));
+  cpu::CpuModel model = TRY(cpu::CpuModel::parse(config.cpu_model, topology_of(config)));
   auto parts = std::make_unique<Parts>(Parts{.model = std::move(model), .log = log, .cpus = config.cpus});
   Error last{"no accelerator given: -accel"};
   for (const std::string& name : config.accelerators) {
