@@ -58,8 +58,8 @@ class LinuxReliability(unittest.TestCase):
     def test_more_than_four_gigabytes(self):
         self.check(memory="5000")
 
-    def test_old_model(self):
-        self.check("-cpu", "qemu64", "-smp", "2", append="pci=nomsi", memory="128")
+    def test_other_model_in_little_memory(self):
+        self.check("-cpu", "Haswell", "-smp", "2", append="pci=nomsi", memory="128")
 
 
 if __name__ == "__main__":
