@@ -297,6 +297,7 @@ void mntput(vfsmount* m);
 vfsmount* kern_mount(file_system_type* type);
 long do_mount(const char* source, const char* target, const char* type, u64 flags, const char* data);
 long do_umount(const path& p, u32 flags);
+int change_root(super_block* sb, const char* source, u64 flags);  // root= is mounted; for task 1
 long do_pivot_root(const char* new_root, const char* put_old);
 bool follow_mount(path& p);  // to the root of what is mounted on it
 bool follow_up(path& p);     // from a mount's root to its mount point

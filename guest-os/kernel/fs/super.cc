@@ -5,6 +5,7 @@
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fs.h"
 #include "kernel/fs/namei.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/mm/slab.h"
 #include "kernel/task/task_struct.h"
 
@@ -410,6 +411,32 @@ long do_pivot_root(const char* new_name, const char* old_name) {
   path_put(fresh);
   path_put(old_place);
   return error;
+}
+
+int change_root(super_block* sb, const char* source, u64 flags) {
+  vfsmount* m = new_mount(sb, sb->s_root, source);
+  if (m == nullptr) return -ENOMEM;
+  m->mnt_flags = mount_flags_of(flags);
+  {
+    SpinGuard guard(mount_lock);
+    list_del(&root_mount->mnt_list);  // rootfs stays below, out of sight
+    root_mount->attached = false;
+  }
+  set_root_mount(m);
+  fs_struct* fs = current->fs;
+  path fresh{m, m->mnt_root};
+  path_get(fresh);
+  path_get(fresh);
+  path old_root, old_pwd;
+  {
+    SpinGuard guard(fs->lock);
+    old_root = fs->root;
+    old_pwd = fs->pwd;
+    fs->root = fs->pwd = fresh;
+  }
+  path_put(old_root);
+  path_put(old_pwd);
+  return 0;
 }
 
 void set_root_mount(vfsmount* m) {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// virtio devices on PCI and their split virtqueues, for drivers. [VIRTIO 1.1: 2.6, 4.1]
+#pragma once
+
+#include "kernel/drivers/pci.h"
+#include "kernel/lib/spinlock.h"
+
+namespace xm::os {
+
+constexpr u8 VIRTIO_ACKNOWLEDGE = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8,
+             VIRTIO_FAILED = 128;
+constexpr u64 VIRTIO_F_VERSION_1 = 1ul << 32;
+constexpr u16 VRING_DESC_F_NEXT = 1, VRING_DESC_F_WRITE = 2;
+
+struct vring_desc {
+  u64 address;
+  u32 length;
+  u16 flags, next;
+};
+struct vring_used_elem {
+  u32 id, length;
+};
+
+struct virtio_segment {
+  phys_addr_t address;
+  u32 length;
+  bool device_writes;
+};
+
+// The driver serialises the calls on one queue.
+struct virtqueue {
+  u16 index = 0, size = 0, free_count = 0, free_head = 0, last_used = 0;
+  vring_desc* desc = nullptr;
+  volatile u16* avail = nullptr;  // flags, idx, ring[]
+  volatile u16* used = nullptr;   // flags, idx, then the elements
+  volatile u16* notify = nullptr;
+  u16 notify_port = 0;
+  void** tokens = nullptr;  // by first descriptor
+};
+
+struct virtio_device {
+  pci_dev* pci = nullptr;
+  bool legacy = false;
+  bool msix = false;
+  u16 port = 0;                   // legacy registers
+  volatile u8* common = nullptr;  // modern ones
+  volatile u8* isr = nullptr;
+  volatile u8* config = nullptr;
+  volatile u8* notify_base = nullptr;
+  u32 notify_multiplier = 0;
+  u64 features = 0;
+};
+
+// Finds the registers, resets the device, agrees on features (offered and in `wanted`). 0 or an error.
+int virtio_open(virtio_device* v, pci_dev* pci, u64 wanted);
+int virtio_request_irq(virtio_device* v, irq_handler_t handler, const char* name, void* device);
+int virtio_setup_queue(virtio_device* v, virtqueue* q, u16 index, u16 limit);
+void virtio_ready(virtio_device* v);
+u8 virtio_read_isr(virtio_device* v);
+u32 virtio_config32(virtio_device* v, u32 offset);
+
+bool virtqueue_add(virtqueue* q, const virtio_segment* segments, u32 count, void* token);  // false: no room
+void virtqueue_kick(virtio_device* v, virtqueue* q);
+void* virtqueue_take(virtqueue* q, u32* length);  // a finished token, or null
+
+}  // namespace xm::os
