@@ -519,8 +519,10 @@ Result<void> finish_config(Config& config) {
   for (NicConfig& nic : config.nics) {
     if (nic.netdev == "-net") nic.netdev = hub;
   }
-  if (config.display == DisplayKind::Nographic && config.serials.empty() && !config.monitor) {
-    config.serials.push_back({.kind = "mon:stdio"});
+  // The serial port has the terminal; the monitor shares it unless it was put elsewhere.
+  if (config.display == DisplayKind::Nographic && config.serials.empty() &&
+      !(config.monitor && config.monitor->kind == "stdio")) {
+    config.serials.push_back({.kind = config.monitor ? "stdio" : "mon:stdio"});
   }
   unsigned stdio_users = 0;
   for (const CharConfig& serial : config.serials) stdio_users += serial.kind == "stdio" || serial.kind == "mon:stdio";
