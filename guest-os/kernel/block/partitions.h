@@ -12,6 +12,9 @@ struct partition_entry {
 };
 struct partition_reader {
   virtual bool read(u64 sector, u8* to) const = 0;  // 512 bytes
+
+ protected:
+  ~partition_reader() = default;
 };
 // Entries of an MBR and its extended partitions, at most `limit`; the disk's signature.
 u32 scan_mbr(const partition_reader& reader, u64 disk_sectors, partition_entry* out, u32 limit, u32* signature);

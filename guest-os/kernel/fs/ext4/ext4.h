@@ -14,6 +14,9 @@ u32 crc32c(u32 crc, const void* data, size_t n);  // the bare register: no inver
 // The device under the file system. 0 or negative errno.
 struct ext4_source {
   virtual int read(u64 offset, void* to, u32 length) const = 0;
+
+ protected:
+  ~ext4_source() = default;
 };
 
 struct ext4_geometry {
