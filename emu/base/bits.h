@@ -21,27 +21,24 @@ constexpr u64 with_bits(u64 value, unsigned high, unsigned low, u64 field) {
   const u64 mask = (width >= 64 ? ~u64{0} : (u64{1} << width) - 1) << low;
   return (value & ~mask) | ((field << low) & mask);
 }
-constexpr u64 mask_of_bytes(unsigned size_bytes) { return size_bytes >= 8 ? ~u64{0} : (u64{1} << (size_bytes * 8)) - 1; }
+constexpr u64 mask_of_bytes(unsigned size_bytes) {
+  return size_bytes >= 8 ? ~u64{0} : (u64{1} << (size_bytes * 8)) - 1;
+}
 constexpr u64 align_down(u64 value, u64 alignment) { return value & ~(alignment - 1); }
 constexpr u64 align_up(u64 value, u64 alignment) { return (value + alignment - 1) & ~(alignment - 1); }
 // Sign-extends the low `width` bits of value.
-constexpr i64 sign_extend(u64 value, unsigned width) {
-  return static_cast<i64>(value << (64 - width)) >> (64 - width);
-}
+constexpr i64 sign_extend(u64 value, unsigned width) { return static_cast<i64>(value << (64 - width)) >> (64 - width); }
 
 // Unaligned loads and stores; guest and host are both little-endian (CMake refuses other hosts).
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-T load_le(const void* from) {
+requires std::is_trivially_copyable_v<T> T load_le(const void* from) {
   T value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-void store_le(void* to, T value) {
-  std::memcpy(to, &value, sizeof value);
-}
+requires std::is_trivially_copyable_v<T>
+void store_le(void* to, T value) { std::memcpy(to, &value, sizeof value); }
 // size_bytes is 1, 2, 4 or 8.
 inline u64 load_le_sized(const void* from, unsigned size_bytes) {
   u64 value = 0;

@@ -8,4 +8,5 @@ namespace xm {
 [[noreturn]] void check_failed(const char* file, int line, const char* what);
 }  // namespace xm
 
-#define CHECK(condition) (__builtin_expect(!(condition), 0) ? ::xm::check_failed(__FILE__, __LINE__, #condition) : (void)0)
+#define CHECK(condition) \
+  (__builtin_expect(!(condition), 0) ? ::xm::check_failed(__FILE__, __LINE__, #condition) : (void)0)

@@ -26,6 +26,7 @@ void Log::line(LogItem item, const char* format, ...) {
   va_end(args);
   std::fputc('\n', out);
   std::fflush(out);
+  if (trap_ && item == trap_item_) trap_();
 }
 
 }  // namespace xm

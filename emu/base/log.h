@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <mutex>
 #include <string_view>
 
@@ -31,6 +32,12 @@ class Log {
   void enable(LogItem item) { items_.fetch_or(static_cast<u32>(item), std::memory_order_relaxed); }
   void disable(LogItem item) { items_.fetch_and(~static_cast<u32>(item), std::memory_order_relaxed); }
   bool on(LogItem item) const { return items_.load(std::memory_order_relaxed) & static_cast<u32>(item); }
+  // Calls `trap` (on whatever thread) after each line of `item`: -strict. Set before the machine runs.
+  void set_trap(LogItem item, std::function<void()> trap) {
+    enable(item);
+    trap_item_ = item;
+    trap_ = std::move(trap);
+  }
   // printf-style; writes one line (a newline is added) if `item` is enabled.
   void line(LogItem item, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -39,6 +46,8 @@ class Log {
   std::mutex mutex_;
   std::FILE* file_ = nullptr;
   bool owned_ = false;
+  LogItem trap_item_{};
+  std::function<void()> trap_;
 };
 
 }  // namespace xm

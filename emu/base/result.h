@@ -26,13 +26,28 @@ class [[nodiscard]] Result {
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
-  T& value() & { CHECK(ok()); return std::get<0>(state_); }
-  const T& value() const& { CHECK(ok()); return std::get<0>(state_); }
-  T&& value() && { CHECK(ok()); return std::get<0>(std::move(state_)); }
+  T& value() & {
+    CHECK(ok());
+    return std::get<0>(state_);
+  }
+  const T& value() const& {
+    CHECK(ok());
+    return std::get<0>(state_);
+  }
+  T&& value() && {
+    CHECK(ok());
+    return std::get<0>(std::move(state_));
+  }
   T& operator*() & { return value(); }
   T* operator->() { return &value(); }
-  Error& error() { CHECK(!ok()); return std::get<1>(state_); }
-  const Error& error() const { CHECK(!ok()); return std::get<1>(state_); }
+  Error& error() {
+    CHECK(!ok());
+    return std::get<1>(state_);
+  }
+  const Error& error() const {
+    CHECK(!ok());
+    return std::get<1>(state_);
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -47,8 +62,14 @@ class [[nodiscard]] Result<void> {
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
   void value() const { CHECK(ok()); }
-  Error& error() { CHECK(!ok()); return *error_; }
-  const Error& error() const { CHECK(!ok()); return *error_; }
+  Error& error() {
+    CHECK(!ok());
+    return *error_;
+  }
+  const Error& error() const {
+    CHECK(!ok());
+    return *error_;
+  }
 
  private:
   std::optional<Error> error_;
@@ -57,9 +78,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace xm
 
 // TRY(expr): the value of a Result, or return its error from the enclosing function.
-#define TRY(expression)                                  \
-  ({                                                     \
-    auto try_result_ = (expression);                     \
-    if (!try_result_.ok()) return try_result_.error();   \
-    std::move(try_result_).value();                      \
+#define TRY(expression)                                \
+  ({                                                   \
+    auto try_result_ = (expression);                   \
+    if (!try_result_.ok()) return try_result_.error(); \
+    std::move(try_result_).value();                    \
   })

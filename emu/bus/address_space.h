@@ -56,11 +56,11 @@ class RamBlock {
 
 // What answers one access direction of a flat range.
 struct Target {
-  u8* host = nullptr;                  // RAM or ROM: host address of the range's first byte
-  std::atomic<u8>* marks = nullptr;    // page marks of the first page, with `host`
-  MmioHandler* handler = nullptr;      // MMIO
-  u64 handler_offset = 0;              // offset of the range's first byte in the handler's region
-  bool discard = false;                // writes to ROM: accepted and dropped
+  u8* host = nullptr;                // RAM or ROM: host address of the range's first byte
+  std::atomic<u8>* marks = nullptr;  // page marks of the first page, with `host`
+  MmioHandler* handler = nullptr;    // MMIO
+  u64 handler_offset = 0;            // offset of the range's first byte in the handler's region
+  bool discard = false;              // writes to ROM: accepted and dropped
   bool operator==(const Target&) const = default;
 };
 

@@ -25,17 +25,17 @@ class Archive {
   virtual void end() = 0;
 
   template <class T>
-    requires(std::is_integral_v<T> || std::is_enum_v<T>)
-  void field(std::string_view name, T& value) {
+  requires(std::is_integral_v<T> || std::is_enum_v<T>) void field(std::string_view name, T& value) {
     u64 number = static_cast<u64>(value);
     exchange_number(name, number);
     value = static_cast<T>(number);
   }
   template <class Tag, class Number>
-  void field(std::string_view name, Quantity<Tag, Number>& value) { field(name, value.value); }
+  void field(std::string_view name, Quantity<Tag, Number>& value) {
+    field(name, value.value);
+  }
   template <class T, std::size_t N>
-    requires(std::is_trivially_copyable_v<T>)
-  void field(std::string_view name, std::array<T, N>& values) {
+  requires(std::is_trivially_copyable_v<T>) void field(std::string_view name, std::array<T, N>& values) {
     exchange_bytes(name, {reinterpret_cast<u8*>(values.data()), sizeof(T) * N});
   }
   void field(std::string_view name, std::span<u8> fixed_size_bytes) { exchange_bytes(name, fixed_size_bytes); }

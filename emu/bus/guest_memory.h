@@ -34,17 +34,14 @@ class GuestMemory {
 
   // A value of little-endian guest memory; all ones where there is no memory.
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T load(GuestPhys from) {
+  requires std::is_trivially_copyable_v<T> T load(GuestPhys from) {
     T value;
     read(from, {reinterpret_cast<u8*>(&value), sizeof value});
     return value;
   }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  bool store(GuestPhys to, const T& value) {
-    return write(to, {reinterpret_cast<const u8*>(&value), sizeof value});
-  }
+  requires std::is_trivially_copyable_v<T>
+  bool store(GuestPhys to, const T& value) { return write(to, {reinterpret_cast<const u8*>(&value), sizeof value}); }
 
   // Host view of a guest range that lies within one RAM range, for back ends that read or write in place; empty if it
   // does not. After writing through it call wrote().

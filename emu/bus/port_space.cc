@@ -49,7 +49,7 @@ u32 PortSpace::read(Port port, unsigned size_bytes) {
     if (owner != 0) {
       part = claims_[owner].handler->port_read(Port{static_cast<u16>(at)}, size);
     } else if (log_ != nullptr) {
-      log_->line(LogItem::Unimp, "port read: nothing at 0x%x size %u", at, size);
+      log_->line(LogItem::GuestErrors, "port read: nothing at 0x%x size %u", at, size);
     }
     value |= static_cast<u32>((part & mask_of_bytes(size)) << (8 * done));
     done += size;
@@ -66,7 +66,7 @@ void PortSpace::write(Port port, u32 value, unsigned size_bytes) {
     if (owner != 0) {
       claims_[owner].handler->port_write(Port{static_cast<u16>(at)}, part, size);
     } else if (log_ != nullptr) {
-      log_->line(LogItem::Unimp, "port write: nothing at 0x%x size %u value 0x%x", at, size, part);
+      log_->line(LogItem::GuestErrors, "port write: nothing at 0x%x size %u value 0x%x", at, size, part);
     }
     done += size;
   }

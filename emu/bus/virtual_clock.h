@@ -43,7 +43,8 @@ class VirtualClock {
   void run_due();
   // Earliest deadline, or kNever.
   Nanos next_deadline() const;
-  // Called (with the machine lock held) whenever the earliest deadline moves nearer: wakes the thread that waits for it.
+  // Called (with the machine lock held) whenever the earliest deadline moves nearer: wakes the thread that waits for
+  // it.
   void on_earlier_deadline(std::function<void()> callback) { wake_ = std::move(callback); }
 
   static constexpr Nanos kNever{INT64_MAX};

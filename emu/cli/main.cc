@@ -35,6 +35,13 @@ int run_machine(machine::Config config) {
   Result<std::unique_ptr<machine::Machine>> made = machine::Machine::create(std::move(config));
   if (!made.ok()) return fail(made.error());
   machine::Machine& machine = **made;
+  const std::string pid_file = machine.config().pid_file;
+  if (!pid_file.empty()) {
+    std::FILE* file = std::fopen(pid_file.c_str(), "w");
+    if (file == nullptr) return fail({"cannot write: " + pid_file + ": " + std::strerror(errno)});
+    std::fprintf(file, "%d\n", static_cast<int>(::getpid()));
+    std::fclose(file);
+  }
   std::unique_ptr<monitor::Monitor> console;
   if (machine.monitor_port() != nullptr) console = std::make_unique<monitor::Monitor>(machine, *machine.monitor_port());
   std::unique_ptr<display::SdlWindow> screen;

@@ -430,11 +430,6 @@ Result<void> handle_monitor(Config& config, const std::string& value) {
   return {};
 }
 
-Result<void> handle_qmp(Config& config, const std::string& value) {
-  config.qmp = TRY(parse_char(config, value, "-qmp"));
-  return {};
-}
-
 Result<void> handle_chardev(Config& config, const std::string& value) {
   OptionString options = OptionString::parse(value, "backend");
   CharConfig result;
@@ -527,7 +522,6 @@ Result<void> finish_config(Config& config) {
   unsigned stdio_users = 0;
   for (const CharConfig& serial : config.serials) stdio_users += serial.kind == "stdio" || serial.kind == "mon:stdio";
   if (config.monitor && config.monitor->kind == "stdio") stdio_users++;
-  if (config.qmp && config.qmp->kind == "stdio") stdio_users++;
   if (config.debugcon && config.debugcon->kind == "stdio") stdio_users++;
   if (stdio_users > 1)
     return Error{"the terminal can serve only one device: stdio; use -serial mon:stdio to share it with the monitor"};

@@ -36,7 +36,6 @@ Result<void> handle_chardev(machine::Config& config, const std::string& value);
 Result<void> handle_display(machine::Config& config, const std::string& value);
 Result<void> handle_nographic(machine::Config& config, const std::string& value);
 Result<void> handle_monitor(machine::Config& config, const std::string& value);
-Result<void> handle_qmp(machine::Config& config, const std::string& value);
 Result<void> handle_budget(machine::Config& config, const std::string& value);
 Result<void> handle_log_items(machine::Config& config, const std::string& value);
 

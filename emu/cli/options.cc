@@ -82,7 +82,6 @@ constexpr OptionRow kOptions[] = {
     {"full-screen", "", "Screen", "start in full screen", set_flag<&Config::full_screen>},
 
     {"monitor", "DEV", "Control", "monitor console on a character device", handle_monitor},
-    {"qmp", "DEV", "Control", "QMP server on a character device, e.g. unix:F,server=on,wait=off", handle_qmp},
     {"S", "", "Control", "do not start the CPUs until told so", set_flag<&Config::start_paused>},
     {"no-reboot", "", "Control", "exit instead of rebooting", set_flag<&Config::no_reboot>},
     {"no-shutdown", "", "Control", "stop instead of exiting at power-off", set_flag<&Config::no_shutdown>},
@@ -103,6 +102,7 @@ constexpr RefusedOption kRefused[] = {
     {"replay", "take a copy of the disk image with -snapshot"},
     {"loadvm", "start from a disk image"},
     {"numa", "use -smp without a NUMA topology"},
+    {"qmp", "use -monitor unix:PATH,server=on,wait=off"},
     {"vnc", "use -display sdl or the monitor's screendump"},
     {"gdb", "use -d in_asm and the monitor's `info registers`"},
     {"s", "use -d in_asm and the monitor's `info registers`"},

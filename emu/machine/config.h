@@ -54,7 +54,7 @@ struct DeviceConfig {
   std::map<std::string, std::string> properties;
 };
 
-// Where a character device (serial port, monitor, QMP) is connected on the host.
+// Where a character device (serial port, monitor) is connected on the host.
 struct CharConfig {
   std::string kind = "null";  // null, stdio, mon:stdio, file, pty, tcp, unix, vc, none
   std::string path;           // file, unix
@@ -99,7 +99,6 @@ struct Config {
 
   std::vector<CharConfig> serials;
   std::optional<CharConfig> monitor;
-  std::optional<CharConfig> qmp;
   std::optional<CharConfig> debugcon;
   std::map<std::string, CharConfig> chardevs;
 

@@ -53,6 +53,7 @@ Result<std::unique_ptr<Machine>> Machine::create(Config config) {
 Result<void> Machine::build() {
   TRY(open_log());
   loop_ = TRY(host::EventLoop::create());
+  if (config_.strict) log_.set_trap(LogItem::Unimp, [this] { request_quit(exit_status::kUnimplemented); });
   clock_->on_earlier_deadline([this] { loop_->wake(); });
   TRY(open_characters());
 
