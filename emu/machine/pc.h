@@ -25,6 +25,8 @@
 
 namespace xm::machine {
 
+struct KernelImage;
+
 // A local APIC with what the board keeps beside it.
 class CpuSocket final : public devices::TscView {
  public:
@@ -76,6 +78,11 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   Result<void> build_display();
   Result<void> add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
                        const std::string& address);
+  // An empty path: no ROM.
+  Result<void> attach_rom(devices::PciFunction& card, const std::string& path);
+  Result<void> attach_vga_rom(devices::PciFunction& card);
+  Result<void> attach_net_rom(devices::PciFunction& card);
+  Result<void> offer_kernel_rom(const KernelImage& kernel);
   Result<void> build_firmware_config();
   void set_cmos();
   bool has_hpet() const;
@@ -113,6 +120,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   devices::TickPolicy tick_policy_;
   bus::PortSpace ports_;
   std::unique_ptr<PcMemory> memory_;
+  std::vector<std::unique_ptr<bus::RamBlock>> option_roms_;
   bus::IrqLine pic_output_;
   devices::PicPair pic_{pic_output_};
   devices::ApicBus apic_bus_{&pic_};

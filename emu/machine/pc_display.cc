@@ -13,6 +13,7 @@ Result<void> Pc::build_display() {
   ports_.add(Port{0x1CE}, 3, display_->vga->dispi_ports(), 2, "vbe-dispi");
   memory_->space().add_mmio({0xA0000}, 0x20000, display_->vga->window(), 1, "vga-window");
   add(*display_->vga);
+  TRY(attach_vga_rom(*display_->function));
   return place(*display_->function, "", 2);
 }
 

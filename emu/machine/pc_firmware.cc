@@ -102,6 +102,7 @@ Result<void> Pc::build_firmware_config() {
 
   if (!config.kernel.empty()) {
     KernelImage kernel = TRY(load_kernel(config.kernel, config.initrd, config.append, memory_->below_4g_bytes()));
+    TRY(offer_kernel_rom(kernel));
     if (!kernel.boot_protocol.empty()) {
       std::vector<u8> protocol(kernel.boot_protocol.begin(), kernel.boot_protocol.end());
       protocol.push_back(0);

@@ -121,6 +121,7 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
   }
   auto card = std::make_unique<devices::VirtioPci>(
       pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
+  TRY(attach_net_rom(*card));
   TRY(place(*card, address, 3));
   nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
                             .model = "virtio-net-pci",
