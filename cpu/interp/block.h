@@ -61,10 +61,19 @@ Block* no_block();
 // The block at cpu.block_rip, if it has been decoded (else nullptr); remembers it in the jump cache.
 Block* find_block(Vcpu& cpu);
 
+// Handlers that the compiler could not end in a sibling call leave a frame behind; this tells when there are many.
+[[gnu::always_inline]] inline u64 host_stack_pointer() {
+  u64 pointer;
+  asm("movq %%rsp, %0" : "=r"(pointer));
+  return pointer;
+}
+
 // First op of `block`, if the engine's loop need not look at anything before; else nullptr with state.rip set.
 [[gnu::always_inline]] inline const Op* enter(Vcpu& cpu, const Block* block) {
   cpu.running.countdown -= block->count;
-  if (__builtin_expect((cpu.running.countdown < 0) | ((cpu.signals.load() & cpu.running.attention) != 0), 0)) {
+  const bool stop = (cpu.running.countdown < 0) | ((cpu.signals.load() & cpu.running.attention) != 0) |
+                    (host_stack_pointer() < cpu.running.stack_floor);
+  if (__builtin_expect(stop, 0)) {
     cpu.running.countdown += block->count;
     cpu.state.rip = cpu.block_rip;
     return nullptr;

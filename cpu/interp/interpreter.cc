@@ -14,6 +14,7 @@ namespace {
 
 constexpr u64 kSingleKey = u64{1} << 12;  // of Vcpu::mode_key
 constexpr u64 kStepTrap = u64{1} << 14;   // DR6.BS
+constexpr u64 kChainStackBytes = 256 << 10;
 constexpr u32 kPins = Signals::kIntr | Signals::kNmi | Signals::kSmi | Signals::kInit | Signals::kSipi;
 
 }  // namespace
@@ -172,6 +173,7 @@ Block* Interpreter::block_here() {
 
 void Interpreter::dispatch(const Block* block) {
   const Op* op = block->ops();
+  cpu_.running.stack_floor = host_stack_pointer() - kChainStackBytes;
 #if XM_TAIL_DISPATCH
   op->handler(cpu_, op);
 #else

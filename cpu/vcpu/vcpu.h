@@ -53,10 +53,11 @@ enum class As : u8 { Current, System };
 
 // What the engine keeps while a vCPU runs; no part of the architectural state.
 struct Running {
-  i64 countdown = 0;           // instructions that may still be retired before the engine's loop must look
-  u64 stamp = 0;               // code epoch and mode key: blocks that carry it may be entered (cpu/interp/block.h)
-  u32 code_epoch = 1;          // raised when the mapping of code may have changed
-  u32 attention = ~u32{0};     // signals that make a running block chain stop
+  i64 countdown = 0;        // instructions that may still be retired before the engine's loop must look
+  u64 stamp = 0;            // code epoch and mode key: blocks that carry it may be entered (cpu/interp/block.h)
+  u32 code_epoch = 1;       // raised when the mapping of code may have changed
+  u32 attention = ~u32{0};  // signals that make a running block chain stop
+  u64 stack_floor = 0;  // host stack a chain of blocks may use: the compiler makes sibling calls of most handlers only
   bool fault_pending = false;  // a handler left through fault()
   bool single = false;         // one instruction at a time (TF, breakpoints, tracing): REP does one iteration
   bool repeating = false;      // a REP instruction left between iterations; it has not retired

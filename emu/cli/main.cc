@@ -2,8 +2,10 @@
 // `xiaoma`: verbs, and the drop-in names (…system-x86_64). Strings in, Config out; errors become one line and a status.
 #include <unistd.h>
 
+#include <climits>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,26 @@ int run_machine(machine::Config config) {
   return machine.run();
 }
 
+// The command line that stands for no command line: the bundled guest OS, serial console on the terminal. Its kernel
+// and initramfs lie where the build puts them, or beside an installed program.
+std::vector<std::string> bundled_guest() {
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+  std::string folder(path, length > 0 ? static_cast<std::size_t>(length) : 0);
+  folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
+  const auto find = [&](std::initializer_list<const char*> places) {
+    for (const char* place : places) {
+      if (::access((folder + place).c_str(), R_OK) == 0) return folder + place;
+    }
+    return folder + *places.begin();
+  };
+  return {"-m",        "256",
+          "-kernel",   find({"/../guest-os/vmxiaoma", "/../share/xiaoma/vmxiaoma"}),
+          "-initrd",   find({"/../../images/initramfs.cpio.gz", "/../share/xiaoma/initramfs.cpio.gz"}),
+          "-append",   "console=ttyS0",
+          "-nographic"};
+}
+
 int run(const std::vector<std::string>& words) {
   for (std::size_t i = 0; i + 1 < words.size(); i++) {
     // `-device help`, `-machine help`, `-cpu help` list what there is and do nothing else.
@@ -64,7 +86,7 @@ int run(const std::vector<std::string>& words) {
       if (!listing.empty()) return print(listing);
     }
   }
-  Result<ParsedRun> parsed = parse_run(words);
+  Result<ParsedRun> parsed = parse_run(words.empty() ? bundled_guest() : words);
   if (!parsed.ok()) return fail(parsed.error());
   if (parsed->help) return print(run_help());
   if (parsed->version) return print(std::string(kVersion) + "\n");

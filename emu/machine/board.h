@@ -60,6 +60,8 @@ class Board {
   virtual void connect_cpu(unsigned cpu, bus::CpuPins& pins) = 0;
   virtual void reset() = 0;
   virtual void power_button() = 0;
+  // Least distance between two ticks of a periodic timer, by the engine's speed (docs/time.md).
+  virtual void set_tick_spacing(i64 nanoseconds) = 0;
 
   virtual devices::DisplaySource* display() = 0;  // null with -vga none
   virtual devices::KeySink& keyboard() = 0;

@@ -181,6 +181,26 @@ void Machine::watch_signals() {
   });
 }
 
+// Tells the board how far apart ticks must be so that a slow engine gets something done between them: the time of some
+// tens of thousands of instructions. Only CPU time counts, so that an idle guest does not look slow.
+void Machine::watch_engine_speed() {
+  constexpr i64 kPeriodNs = 250'000'000, kEnoughNs = 20'000'000;
+  constexpr u64 kInstructionsBetweenTicks = 20'000;
+  loop_->add_timer(host::EventLoop::now_ns() + kPeriodNs, [this] {
+    const u64 instructions = vcpus_.front()->engine().instructions();
+    const i64 cpu_ns = vcpus_.front()->cpu_time_ns();
+    const u64 done = instructions - measured_instructions_;
+    const i64 used_ns = cpu_ns - measured_cpu_ns_;
+    if (done > 0 && used_ns > kEnoughNs) {
+      const double spacing_ns = static_cast<double>(used_ns) / static_cast<double>(done) * kInstructionsBetweenTicks;
+      board_->set_tick_spacing(std::clamp<i64>(static_cast<i64>(spacing_ns), 20'000, 2'000'000));
+      measured_instructions_ = instructions;
+      measured_cpu_ns_ = cpu_ns;
+    }
+    watch_engine_speed();
+  });
+}
+
 int Machine::run() {
   watch_signals();
   {
@@ -188,6 +208,7 @@ int Machine::run() {
     reset_all();
   }
   for (auto& vcpu : vcpus_) vcpu->start_thread();
+  watch_engine_speed();
   if (config_.budget_seconds) {
     loop_->add_timer(host::EventLoop::now_ns() + static_cast<i64>(*config_.budget_seconds * 1e9),
                      [this] { request_quit(exit_status::kBudget); });

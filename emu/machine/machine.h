@@ -77,6 +77,7 @@ class Machine final : private BoardOwner {
   void handle_requests();
   void reset_all();
   void watch_signals();
+  void watch_engine_speed();
 
   Config config_;
   Log log_;
@@ -96,6 +97,9 @@ class Machine final : private BoardOwner {
   bool running_ = false;
   bool quit_ = false;
   int signal_fd_ = -1;
+  // At the last look at the first CPU's speed.
+  u64 measured_instructions_ = 0;
+  i64 measured_cpu_ns_ = 0;
 };
 
 }  // namespace xm::machine

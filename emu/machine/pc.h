@@ -52,6 +52,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   void connect_cpu(unsigned cpu, bus::CpuPins& pins) override;
   void reset() override;
   void power_button() override;
+  void set_tick_spacing(i64 nanoseconds) override { tick_policy_.set_minimum_spacing_ns(nanoseconds); }
   devices::DisplaySource* display() override;
   devices::KeySink& keyboard() override;
   devices::PointerSink& mouse() override;

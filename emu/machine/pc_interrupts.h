@@ -16,7 +16,7 @@ class PcInterrupts final {
   PcInterrupts(devices::PicPair& pic, devices::IoApic& ioapic) : pic_(pic), ioapic_(ioapic) {}
 
   // Where ISA devices and the south bridge's PIRQ outputs drive the lines; each line is the OR of both.
-  bus::IrqSink& isa() { return isa_; }
+  bus::IrqSink& isa() { return isa_; }  // inputs from 16 on are the IOAPIC's own pins
   bus::IrqSink& pirq() { return pirq_; }
   u64 count(unsigned irq) const { return counts_[irq & 15]; }  // rising edges, for the monitor
 
@@ -24,6 +24,7 @@ class PcInterrupts final {
   struct Side final : public bus::IrqSink {
     explicit Side(PcInterrupts& owner) : interrupts(owner) {}
     void set_input(unsigned input, bool level) override {
+      if (input >= 16) return interrupts.ioapic_.set_input(input, level);  // no 8259 has these
       levels = static_cast<u16>((levels & ~(1u << input)) | (unsigned{level} << input));
       interrupts.update(input);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "devices/net/e1000.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
@@ -93,9 +94,10 @@ Result<void> Pc::build_network() {
   }
   for (const NicConfig& nic : config.nics) TRY(add_nic(nic.model, nic.netdev, nic.mac, ""));
   for (const DeviceConfig& device : config.devices) {
-    if (device.driver != "virtio-net-pci" && device.driver != "virtio-net") continue;
+    const bool virtio = device.driver == "virtio-net-pci" || device.driver == "virtio-net";
+    if (!virtio && device.driver != "e1000") continue;
     TRY(find_device(device));
-    TRY(add_nic("virtio", property(device.properties, "netdev"), property(device.properties, "mac"),
+    TRY(add_nic(virtio ? "virtio" : "e1000", property(device.properties, "netdev"), property(device.properties, "mac"),
                 property(device.properties, "addr")));
   }
   if (config.default_nic && !config.no_defaults && nics_->entries.empty() && config.netdevs.empty()) {
@@ -107,7 +109,6 @@ Result<void> Pc::build_network() {
 
 Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
                          const std::string& address) {
-  if (model != "virtio") return Error{"NIC model not available in this version: " + model + "; use model=virtio"};
   const devices::MacAddress mac = TRY(parse_mac(mac_words, nics_->entries.size()));
   devices::NetBackend* backend = &nics_->unplugged;
   if (!netdev.empty()) {
@@ -119,12 +120,18 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
     }
     backend = it->second.get();
   }
-  auto card = std::make_unique<devices::VirtioPci>(
-      pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
-  TRY(attach_net_rom(*card));
+  std::unique_ptr<devices::PciFunction> card;
+  if (model == "e1000") {
+    card = std::make_unique<devices::E1000>(pci_environment(), parts_.clock, *backend, mac);
+  } else {
+    auto virtio = std::make_unique<devices::VirtioPci>(
+        pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
+    TRY(attach_net_rom(*virtio));
+    card = std::move(virtio);
+  }
   TRY(place(*card, address, 3));
   nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
-                            .model = "virtio-net-pci",
+                            .model = model == "e1000" ? "e1000" : "virtio-net-pci",
                             .mac = mac_text(mac),
                             .backend = backend,
                             .card = std::move(card)});

@@ -41,6 +41,7 @@ constexpr PropertyRow kPlainProperties[] = {
 
 constexpr DeviceRow kDevices[] = {
     {"virtio-net-pci", "virtio-net", "pci", "virtio network card", kNicProperties},
+    {"e1000", "e1000-82540em", "pci", "Intel gigabit Ethernet (82540EM)", kNicProperties},
     {"virtio-blk-pci", "virtio-blk", "pci", "virtio disk", kDriveProperties},
     {"virtio-rng-pci", "virtio-rng", "pci", "virtio entropy source", kPlainProperties},
     {"virtio-serial-pci", "virtio-serial", "pci", "virtio console bus", kPlainProperties},

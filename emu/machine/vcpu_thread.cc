@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 namespace xm::machine {
 
@@ -28,6 +29,14 @@ void VcpuThread::start_thread() {
     ::pthread_setname_np(::pthread_self(), name);
     loop();
   });
+}
+
+i64 VcpuThread::cpu_time_ns() {
+  clockid_t clock{};
+  timespec used{};
+  if (!thread_.joinable() || ::pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) return 0;
+  ::clock_gettime(clock, &used);
+  return i64{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
 }
 
 void VcpuThread::quit() {

@@ -65,6 +65,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void park();
   void unpark();
   void quit();  // ends and joins the thread
+  // CPU time this thread has used so far.
+  i64 cpu_time_ns();
   void set_budget(u64 instructions) { budget_ = instructions; }
 
   // CpuPins

@@ -61,8 +61,10 @@ void motor_on(u8 unit) {
 
 void motor_timeout() { set_bda<u8>(bda_at::kFloppyTimeout, 0x25); }
 
+// With nothing to sense, as while the head still moves, the controller answers one byte: invalid command (80h).
 bool sense_interrupt(u8* status, u8* cylinder) {
-  return put(kSenseInterrupt) && get(status, 500) && get(cylinder, 500);
+  if (!put(kSenseInterrupt) || !get(status, 500)) return false;
+  return *status == 0x80 || get(cylinder, 500);
 }
 
 bool reset_controller() {

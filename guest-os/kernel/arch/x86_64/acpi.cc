@@ -98,14 +98,16 @@ void parse_madt(const SdtHeader* madt) {
 // \_S5_ is a Name with a Package of at least two integers: 08 [5c] '_S5_' 12 len count, then 0a nn or 00/01 each.
 void parse_s5(const SdtHeader* dsdt) {
   const u8* aml = reinterpret_cast<const u8*>(dsdt);
-  for (u32 i = sizeof(SdtHeader) + 2; i + 12 < dsdt->length; ++i) {
+  for (u32 i = sizeof(SdtHeader) + 2; i + 9 <= dsdt->length; ++i) {
     if (memcmp(aml + i, "_S5_", 4) != 0 || aml[i + 4] != 0x12) continue;
     if (aml[i - 1] != 0x08 && !(aml[i - 2] == 0x08 && aml[i - 1] == 0x5c)) continue;
     const u8* p = aml + i + 5;
     p += (*p >> 6) + 2;  // package length, element count
     u8* const out[] = {&acpi_info.s5_type_a, &acpi_info.s5_type_b};
+    const u8* const end = aml + dsdt->length;
     for (u8* to : out) {
-      if (*p == 0x0a) ++p;
+      if (p < end && *p == 0x0a) ++p;
+      if (p >= end) return;
       *to = *p++;
     }
     acpi_info.s5_valid = true;

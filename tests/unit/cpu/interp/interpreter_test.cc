@@ -101,6 +101,17 @@ TEST(Interpreter, AddressesRelativeToRipInGenericHandlers) {
   EXPECT_EQ(m.engine.vcpu().state.vector[0].q[0], 0x12345678u);
 }
 
+// Whatever the compiler makes of a handler, a long chain of blocks must not eat the host's stack.
+TEST(Interpreter, RunsLongLoopsInBoundedStack) {
+  MachineCode m;
+  m.enter_long_mode();
+  // mov ecx, 3000000; L: fldz; fcomip; ucomisd xmm0, xmm1; cvttsd2si eax, xmm0; lock inc [rsp]; dec ecx; jnz L; hlt
+  m.load({0xB9, 0xC0, 0xC6, 0x2D, 0,    0xD9, 0xEE, 0xDF, 0xF0, 0x66, 0x0F, 0x2E, 0xC1,
+          0xF2, 0x0F, 0x2C, 0xC0, 0xF0, 0xFF, 0x04, 0x24, 0xFF, 0xC9, 0x75, 0xEC, 0xF4});
+  EXPECT_EQ(m.run(100'000'000).kind, ExitKind::Halt);
+  EXPECT_EQ(m.bus.peek<u32>(MachineCode::kStack), 3000000u);
+}
+
 TEST(Interpreter, RepeatedCopyWithOverlapRepeatsThePattern) {
   MachineCode m;
   m.enter_long_mode();
