@@ -154,12 +154,14 @@ void cpu_init(Cpu* cpu) {
   build_gdt(cpu);
   const TablePointer gdt_pointer{sizeof cpu->gdt - 1, reinterpret_cast<u64>(cpu->gdt)};
   asm volatile("lgdt %0" : : "m"(gdt_pointer));
+  // DS and ES are the user's all the time: 64-bit code does not look at them, and a return to 32-bit code would make
+  // null selectors of the kernel's, whose use is a #GP [SDM3 5.8.4].
   asm volatile(
       "pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:"
-      "movl %1, %%eax; movl %%eax, %%ds; movl %%eax, %%es; movl %%eax, %%ss; xorl %%eax, %%eax; movl %%eax, %%fs; movl "
-      "%%eax, %%gs"
+      "movl %1, %%eax; movl %%eax, %%ss; movl %2, %%eax; movl %%eax, %%ds; movl %%eax, %%es; xorl %%eax, %%eax; "
+      "movl %%eax, %%fs; movl %%eax, %%gs"
       :
-      : "i"(kKernelCs), "i"(kKernelDs)
+      : "i"(kKernelCs), "i"(kKernelDs), "i"(kUserDs)
       : "rax", "memory");
   wrmsr(kMsrGsBase, reinterpret_cast<u64>(cpu));
   wrmsr(kMsrKernelGsBase, 0);
