@@ -41,7 +41,8 @@ class DecodeOnSilicon : public testing::TestWithParam<CodeSize> {};
 
 TEST_P(DecodeOnSilicon, UndefinedOpcodes) {
   Native native;
-  if (!native.ok() || !Native::has(Feature::Avx2)) GTEST_SKIP() << "not on this host";
+  if (!native.ok() || !Native::has(Feature::Avx2))
+    GTEST_SKIP() << "the host has no AVX2, or the fixed addresses cannot be mapped";
   const CodeSize mode = GetParam();
   Generator generator(1, Operation::Nop, &Native::has);
   std::vector<TestCase> tests;
