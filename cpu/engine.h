@@ -7,6 +7,7 @@
 #include "cpu/bus_port.h"
 #include "cpu/signals.h"
 #include "cpu/state/cpu_state.h"
+#include "cpu/watch.h"
 
 namespace xm::cpu {
 
@@ -47,6 +48,9 @@ class Engine {
   // Any thread, after a change of signals(): makes a run() in progress look at them soon. Engines that look between
   // blocks need nothing.
   virtual void kick() {}
+  // Sets or (nullptr) ends the watching of every instruction; only between run() calls or from InstructionWatch::left.
+  // False: this engine can not be watched.
+  virtual bool set_watch(InstructionWatch*) { return false; }
   // Retired instructions since creation; may be read from other threads (approximate while running).
   virtual u64 instructions() const = 0;
 };

@@ -33,6 +33,7 @@ struct Block {
   u8 op_count = 0;  // Ops without the Links
   Block* next_in_hash = nullptr;
   StepTrap step_trap = StepTrap::IfSetBefore;  // of the last instruction
+  u32 watch_tag = 0;                           // WatchedCode::tag
 
   Op* ops() { return reinterpret_cast<Op*>(this + 1); }
   const Op* ops() const { return reinterpret_cast<const Op*>(this + 1); }

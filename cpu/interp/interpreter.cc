@@ -117,7 +117,8 @@ void Interpreter::update_attention() {
 bool Interpreter::must_step() const {
   const CpuState& state = cpu_.state;
   return (state.rflags & (flag::kTf | flag::kRf)) != 0 || (state.dr[7] & 0xFF) != 0 ||
-         state.interrupt_shadow != InterruptShadow::None || observer_ != nullptr || held_traps_ != 0;
+         state.interrupt_shadow != InterruptShadow::None || observer_ != nullptr || held_traps_ != 0 ||
+         (cpu_.watch != nullptr && cpu_.watch->wants_steps());
 }
 
 Exit Interpreter::run(Budget budget) {
@@ -171,7 +172,36 @@ Block* Interpreter::block_here() {
   return builder_.build();
 }
 
-void Interpreter::dispatch(const Block* block) {
+bool Interpreter::set_watch(InstructionWatch* watch) {
+  cpu_.watch = watch;
+  cpu_.update_mode();
+  if (watch == nullptr) cache_.drop_all();  // tags mean nothing to the next watch
+  return true;
+}
+
+void Interpreter::dispatch(Block* block) {
+  if (cpu_.watch == nullptr) return run_ops(block);
+  dispatch_watched(block);
+}
+
+// The block has been taken off the countdown. While it runs the countdown is used up, so that it enters no other one.
+void Interpreter::dispatch_watched(Block* block) {
+  const WatchedCode code{.linear = cpu_.mode.bits64 ? block->rip : (block->rip + block->cs_base) & 0xFFFFFFFF,
+                         .physical = block->physical,
+                         .second_physical = block->second_physical,
+                         .size_bytes = block->size_bytes,
+                         .instructions = block->count,
+                         .code_size = cpu_.mode.code_size,
+                         .tag = &block->watch_tag};
+  const i64 left = std::exchange(cpu_.running.countdown, 0);
+  cpu_.watch->entering(cpu_, code);
+  run_ops(block);
+  const i64 not_retired = cpu_.running.countdown;
+  cpu_.running.countdown += left;
+  if (cpu_.watch != nullptr) cpu_.watch->left(cpu_, code, static_cast<unsigned>(block->count - not_retired));
+}
+
+void Interpreter::run_ops(const Block* block) {
   const Op* op = block->ops();
   cpu_.running.stack_floor = host_stack_pointer() - kChainStackBytes;
 #if XM_TAIL_DISPATCH
@@ -188,7 +218,7 @@ void Interpreter::deliver_pending() {
 }
 
 void Interpreter::run_blocks() {
-  const Block* block = block_here();
+  Block* block = block_here();
   if (block == nullptr) return deliver_pending();
   if (block->count > cpu_.running.countdown) return step();
   cpu_.running.countdown -= block->count;
@@ -229,7 +259,7 @@ bool Interpreter::step_instruction() {
 
   running.single = true;
   running.stamp |= kSingleKey;
-  const Block* block = block_here();
+  Block* block = block_here();
   const i64 before = running.countdown;
   running.countdown = 0;
   running.repeating = false;

@@ -39,6 +39,7 @@ class Interpreter final : public Engine {
   void set_state(const CpuState& state) override;
   Signals& signals() override { return cpu_.signals; }
   void code_written(GuestPhys address, u64 size_bytes) override;
+  bool set_watch(InstructionWatch* watch) override;
   u64 instructions() const override { return published_.load(std::memory_order_relaxed); }
 
   // Executes one instruction (or one iteration of a repeated one, or delivers one event). Only between run() calls.
@@ -63,7 +64,9 @@ class Interpreter final : public Engine {
   bool instruction_breakpoint();
   void after_step(u64 traps);
   Block* block_here();
-  void dispatch(const Block* block);
+  void dispatch(Block* block);
+  void dispatch_watched(Block* block);
+  void run_ops(const Block* block);
   void deliver_pending();
   void publish(i64 start);
 

@@ -50,6 +50,19 @@ void log_event(Vcpu& cpu, const char* what, unsigned vector, u32 error_code) {
                static_cast<unsigned long long>(cpu.state.cr2));
 }
 
+void tell_watch(Vcpu& cpu, const Event& event, u64 address) {
+  if (cpu.watch == nullptr) return;
+  WatchedEventKind kind = WatchedEventKind::SoftwareInterrupt;
+  if (event.source == Source::Exception) kind = WatchedEventKind::Exception;
+  if (event.source == Source::Hardware) kind = WatchedEventKind::Interrupt;
+  if (event.source == Source::Nmi) kind = WatchedEventKind::Nmi;
+  cpu.watch->delivering(cpu, {.kind = kind,
+                              .vector = event.vector,
+                              .has_error_code = event.has_error_code,
+                              .error_code = event.error_code,
+                              .address = address});
+}
+
 void shut_down(Vcpu& cpu) {
   log_event(cpu, "triple fault", static_cast<unsigned>(Vector::Df), 0);
   cpu.state.activity = Activity::Shutdown;
@@ -73,6 +86,7 @@ void deliver_exception(Vcpu& cpu, const Fault& fault) {
                       .error_code = current.error_code,
                       .return_rip = cpu.state.rip};
     if (current.vector == Vector::Db && sets_rf(current)) cpu.state.rflags |= flag::kRf;
+    tell_watch(cpu, event, current.address);
     if (try_deliver(cpu, event)) return;
     const FaultClass first = class_of(current.vector);
     const FaultClass second = class_of(cpu.fault.vector);
@@ -90,12 +104,14 @@ void deliver_interrupt(Vcpu& cpu, u8 vector, Source source) {
   log_event(cpu, "interrupt", vector, 0);
   const Event event{
       .vector = vector, .source = source, .has_error_code = false, .error_code = 0, .return_rip = cpu.state.rip};
+  tell_watch(cpu, event, 0);
   if (!try_deliver(cpu, event)) deliver_exception(cpu, cpu.fault);
 }
 
 bool software_interrupt(Vcpu& cpu, u8 vector, Source source, u64 return_rip) {
   const Event event{
       .vector = vector, .source = source, .has_error_code = false, .error_code = 0, .return_rip = return_rip};
+  tell_watch(cpu, event, 0);
   return try_deliver(cpu, event);
 }
 

@@ -60,7 +60,8 @@ void Vcpu::update_mode() {
                               flat_data(state.segment[static_cast<unsigned>(Segment::Ds)]) &&
                               flat_data(state.segment[static_cast<unsigned>(Segment::Es)]));
   const bool data_breakpoints = (state.dr[7] & 0x33330000) != 0 && (state.dr[7] & 0xFF) != 0;
-  if (mode.alignment_check || data_breakpoints)
+  const bool accesses_watched = watch != nullptr && watch->wants_accesses();
+  if (mode.alignment_check || data_breakpoints || accesses_watched)
     tlb.select(mmu::Context::Checked);
   else if (state.cpl == 3)
     tlb.select(mmu::Context::User);

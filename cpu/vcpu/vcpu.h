@@ -23,6 +23,7 @@
 #include "cpu/state/lazy_flags.h"
 #include "cpu/vcpu/fault.h"
 #include "cpu/vcpu/host_fp.h"
+#include "cpu/watch.h"
 #include "emu/base/bits.h"
 #include "emu/base/log.h"
 
@@ -89,7 +90,8 @@ class Vcpu {
   mmu::Tlb tlb;
   mmu::PhysCache phys;
   mmu::CodeWatch* code_watch = nullptr;
-  unsigned phys_bits = 40;  // MAXPHYADDR, for reserved bits of page tables
+  InstructionWatch* watch = nullptr;  // who records what this CPU does; update_mode() after a change
+  unsigned phys_bits = 40;            // MAXPHYADDR, for reserved bits of page tables
 
   // --- faults: each records and returns false, so `return cpu.raise(...)` works in bool functions.
   bool raise(Vector vector);
@@ -189,6 +191,7 @@ class Vcpu {
   bool segmented_linear(Segment segment, u64 offset, unsigned size_bytes, bool for_write, u64& linear);
   bool check_alignment(u64 linear, unsigned size_bytes);
   void note_data_breakpoints(u64 linear, unsigned size_bytes, bool write);
+  void note_access(u64 linear, const u8* bytes, unsigned size_bytes, bool write);
   void drop_code_epoch();
   u32 mode_key() const;
 };

@@ -72,6 +72,12 @@ void Vcpu::note_data_breakpoints(u64 linear, unsigned size_bytes, bool write) {
   }
 }
 
+// Every access of the Checked context comes by here.
+void Vcpu::note_access(u64 linear, const u8* bytes, unsigned size_bytes, bool write) {
+  note_data_breakpoints(linear, size_bytes, write);
+  if (watch != nullptr && watch->wants_accesses()) watch->accessed(*this, linear, {bytes, size_bytes}, write);
+}
+
 bool Vcpu::translate(u64 linear, mmu::Access access, As as, u64& physical) {
   if (!mode.long_mode) linear &= kLinear32;
   if (access == mmu::Access::Execute) tlb.note_executed(linear);
@@ -162,7 +168,7 @@ bool Vcpu::read_slow(u64 linear, void* to, unsigned size_bytes, As as) {
   if (!read_in_page(linear, physical, bytes, first, as)) return false;
   if (first < size_bytes && !read_in_page(second_linear, second_physical, bytes + first, size_bytes - first, as))
     return false;
-  if (tlb.context() == mmu::Context::Checked) note_data_breakpoints(linear, size_bytes, false);
+  if (tlb.context() == mmu::Context::Checked) note_access(linear, static_cast<const u8*>(to), size_bytes, false);
   return true;
 }
 
@@ -178,7 +184,7 @@ bool Vcpu::write_slow(u64 linear, const void* from, unsigned size_bytes, As as) 
   if (first < size_bytes && !translate(second_linear, mmu::Access::Write, as, second_physical)) return false;
   write_in_page(linear, physical, bytes, first, as);
   if (first < size_bytes) write_in_page(second_linear, second_physical, bytes + first, size_bytes - first, as);
-  if (tlb.context() == mmu::Context::Checked) note_data_breakpoints(linear, size_bytes, true);
+  if (tlb.context() == mmu::Context::Checked) note_access(linear, bytes, size_bytes, true);
   return true;
 }
 
@@ -246,9 +252,11 @@ u8* Vcpu::atomic_window(u64 linear, unsigned size_bytes, bool& ok) {
   u64 physical = 0;
   ok = check_alignment(linear, size_bytes) && translate(linear, mmu::Access::Write, As::Current, physical);
   if (!ok) return nullptr;
-  if (tlb.context() == mmu::Context::Checked) note_data_breakpoints(linear, size_bytes, true);
   const PhysPage& page = phys.page(physical);
   if (page.write_host == nullptr || page.read_host != page.write_host) return nullptr;
+  // What a locked instruction writes is not known yet: a watch hears of the value that it reads.
+  if (tlb.context() == mmu::Context::Checked)
+    note_access(linear, page.write_host + (physical & kPageMask), size_bytes, true);
   // A page of code: what was decoded from here goes before the write lands.
   if (page.marks != nullptr && (page.marks->load(std::memory_order_relaxed) & kMarkHasCode) != 0 &&
       code_watch != nullptr)

@@ -12,9 +12,11 @@
 #include "emu/base/exit_status.h"
 #include "emu/cli/doctor.h"
 #include "emu/cli/options.h"
+#include "emu/cli/trace_verb.h"
 #include "emu/display/sdl_window.h"
 #include "emu/machine/registry.h"
 #include "emu/monitor/monitor.h"
+#include "emu/trace/session.h"
 
 namespace xm::cli {
 
@@ -52,7 +54,18 @@ int run_machine(machine::Config config) {
     if (!opened.ok()) return fail(opened.error());
     screen = std::move(*opened);
   }
-  return machine.run();
+  std::unique_ptr<trace::Session> recording;
+  if (!machine.config().trace_insn.empty()) {
+    Result<std::unique_ptr<trace::Session>> started = trace::Session::start(machine, machine.config().trace_insn);
+    if (!started.ok()) return fail(started.error());
+    recording = std::move(*started);
+  }
+  const int status = machine.run();
+  if (recording != nullptr) {
+    const Result<void> finished = recording->finish();
+    if (!finished.ok()) return fail(finished.error());
+  }
+  return status;
 }
 
 // The command line that stands for no command line: the bundled guest OS, serial console on the terminal. Its kernel
@@ -96,6 +109,7 @@ int run(const std::vector<std::string>& words) {
 constexpr const char* kUsage =
     "usage: xiaoma VERB ...\n"
     "  run [options] [disk]   start a virtual machine (xiaoma run --help)\n"
+    "  trace show|stat|diff|export|info FILE   read what -trace-insn wrote\n"
     "  doctor [--json]        what this host offers: KVM, TAP, libraries\n"
     "  help [VERB]            this text\n"
     "  version                the version\n"
@@ -114,7 +128,8 @@ int main_with_verb(const std::string& verb, const std::vector<std::string>& rest
   if (verb == "man") return print(run_man_page());
   if (verb == "completion") return print(bash_completion());
   if (verb == "img") return refuse_verb(verb, "use qemu-img");
-  if (verb == "bench" || verb == "trace" || verb == "ctl") return refuse_verb(verb, "see `xiaoma help`");
+  if (verb == "trace") return trace_verb(rest);
+  if (verb == "bench" || verb == "ctl") return refuse_verb(verb, "see `xiaoma help`");
   return fail({"unknown verb: " + verb + "; see `xiaoma help`"});
 }
 

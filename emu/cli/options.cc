@@ -90,6 +90,10 @@ constexpr OptionRow kOptions[] = {
     {"budget", "N|Ts", "Control", "exit with status 124 after N instructions or T seconds", handle_budget},
     {"pidfile", "FILE", "Control", "write the process number to a file", set_text<&Config::pid_file>},
 
+    {"trace-insn", "FILE[,..]", "Log",
+     "record every instruction: format=text|bin, regs=on, mem=on, range=A-B, cpl=N, cr3=V, symbols=ELF, start=M, "
+     "stop=M, limit=N, last=N",
+     set_text<&Config::trace_insn>},
     {"d", "ITEMS", "Log", "log guest_errors, unimp, int, in_asm (comma-separated)", handle_log_items},
     {"D", "FILE", "Log", "write the log to a file instead of stderr", set_text<&Config::log_file>},
 };
@@ -106,7 +110,6 @@ constexpr RefusedOption kRefused[] = {
     {"vnc", "use -display sdl or the monitor's screendump"},
     {"gdb", "use -d in_asm and the monitor's `info registers`"},
     {"s", "use -d in_asm and the monitor's `info registers`"},
-    {"trace-insn", "use -d in_asm"},
     {"blockdev", "use -drive"},
     {"object", "use -netdev and -device without objects"},
     {"usb", "use the PS/2 keyboard and mouse, which are always there"},

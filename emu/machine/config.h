@@ -118,6 +118,7 @@ struct Config {
   std::vector<std::string> log_items;
   std::string log_file;
   std::string pid_file;
+  std::string trace_insn;  // words of -trace-insn; empty: no recording
   std::string uuid;
 };
 

@@ -171,6 +171,7 @@ u32 VcpuThread::port_read(Port port, unsigned size_bytes) {
 
 void VcpuThread::port_write(Port port, u32 value, unsigned size_bytes) {
   const std::scoped_lock lock(world_.lock);
+  if (port_watch_ != nullptr) port_watch_->port_written(index_, port, value);
   world_.ports.write(port, value, size_bytes);
 }
 

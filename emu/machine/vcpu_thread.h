@@ -40,6 +40,15 @@ class ApicPort {
   ~ApicPort() = default;
 };
 
+// Hears of every write to an I/O port; on the vCPU's thread, machine lock held, before the device does.
+class PortWatch {
+ public:
+  virtual void port_written(unsigned vcpu, Port port, u32 value) = 0;
+
+ protected:
+  ~PortWatch() = default;
+};
+
 struct VcpuWorld {
   std::mutex& lock;  // the machine lock
   bus::AddressSpace& memory;
@@ -67,6 +76,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void quit();  // ends and joins the thread
   // CPU time this thread has used so far.
   i64 cpu_time_ns();
+  void set_port_watch(PortWatch* watch) { port_watch_ = watch; }  // while the CPU is parked
   void set_budget(u64 instructions) { budget_ = instructions; }
 
   // CpuPins
@@ -110,6 +120,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   bus::AddressSpace::Reader reader_;
   std::unique_ptr<cpu::Engine> engine_;
   u64 budget_ = ~u64{0};
+  PortWatch* port_watch_ = nullptr;
 
   std::mutex park_mutex_;
   std::condition_variable park_changed_;
