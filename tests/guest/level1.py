@@ -57,7 +57,7 @@ CHECKS = [
     ('stty', 'stty -a | head -1', 0, r'speed'),
     ('ulimit', 'sh -c "ulimit -n 20; ulimit -n"', 0, r'^20$'),
 ]
-PROGRAMS = ('process', 'threads', 'events')
+PROGRAMS = ('process', 'threads', 'events', 'unix_sockets')
 COMPILERS = {'glibc': ['gcc', '-static'], 'musl': ['musl-gcc', '-static'], 'glibc32': ['gcc', '-m32', '-static']}
 
 

@@ -22,6 +22,7 @@ enum class LockRank : u8 {
   Inode,
   Dcache,
   Mapping,
+  Socket,
   PageTable,
   Futex,
   WaitQueue,

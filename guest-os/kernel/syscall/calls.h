@@ -229,6 +229,25 @@ long sys_timer_gettime(int id, itimerspec_abi* out);
 long sys_timer_getoverrun(int id);
 long sys_timer_delete(int id);
 long sys_times(s64* out);
+// sockets.cc
+long sys_socket(int family, int type, int protocol);
+long sys_socketpair(int family, int type, int protocol, int* fds);
+long sys_bind(int fd, u64 address, int length);
+long sys_listen(int fd, int backlog);
+long sys_connect(int fd, u64 address, int length);
+long sys_accept(int fd, u64 address, u64 length);
+long sys_accept4(int fd, u64 address, u64 length, int flags);
+long sys_getsockname(int fd, u64 address, u64 length);
+long sys_getpeername(int fd, u64 address, u64 length);
+long sys_sendto(int fd, u64 buffer, u64 n, u32 flags, u64 address, int length);
+long sys_recvfrom(int fd, u64 buffer, u64 n, u32 flags, u64 address, u64 length);
+long sys_sendmsg(int fd, u64 message, u32 flags);
+long sys_recvmsg(int fd, u64 message, u32 flags);
+long sys_sendmmsg(int fd, u64 messages, u32 count, u32 flags);
+long sys_recvmmsg(int fd, u64 messages, u32 count, u32 flags, u64 timeout);
+long sys_shutdown(int fd, int how);
+long sys_setsockopt(int fd, int level, int name, u64 value, int length);
+long sys_getsockopt(int fd, int level, int name, u64 value, u64 length);
 // scheduling.cc
 long sys_sched_yield();
 long sys_sched_setparam(int pid, const int* param);

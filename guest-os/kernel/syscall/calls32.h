@@ -95,6 +95,9 @@ long sys32_geteuid16();
 long sys32_getegid16();
 long sys32_getdents(int fd, char* buffer, u32 size);
 long sys32_nice(int increment);
+long sys32_sendmsg(int fd, u64 message, u32 flags);
+long sys32_recvmsg(int fd, u64 message, u32 flags);
+long sys32_socketcall(int call, const u32* user);
 long sys32_sched_getaffinity(int pid, u32 size, u32* mask);
 long sys32_sched_setaffinity(int pid, u32 size, const u32* mask);
 

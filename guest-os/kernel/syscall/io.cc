@@ -6,13 +6,11 @@
 #include "kernel/mm/slab.h"
 #include "kernel/signal/signal.h"
 #include "kernel/syscall/calls.h"
+#include "kernel/syscall/iovec.h"
 #include "kernel/task/task_struct.h"
 
 namespace xm::os {
 namespace {
-
-constexpr u64 kMaxTransfer = 0x7ffff000;
-constexpr u64 kMaxIov = 1024;
 
 // The position of a file that can seek, held for the length of one transfer.
 class Position {
@@ -33,34 +31,6 @@ class Position {
 };
 
 bool seekable(const file* f) { return !is_pipe(f) && !S_ISFIFO(f->f_inode->i_mode) && !S_ISSOCK(f->f_inode->i_mode); }
-
-// Copies in and checks an iovec array. The caller frees it if it is not `fast`.
-struct Vector {
-  iovec fast[8];
-  iovec* pieces = fast;
-  u64 total = 0;
-  ~Vector() {
-    if (pieces != fast) kfree(pieces);
-  }
-};
-int import_iovec(const iovec* user, u64 count, Vector& v) {
-  if (count > kMaxIov) return -EINVAL;
-  if (count > array_size(v.fast)) {
-    v.pieces = static_cast<iovec*>(kmalloc(count * sizeof(iovec)));
-    if (v.pieces == nullptr) {
-      v.pieces = v.fast;
-      return -ENOMEM;
-    }
-  }
-  TRY_INT(copy_from_user(v.pieces, user, count * sizeof(iovec)));
-  for (u64 i = 0; i < count; ++i) {
-    if (static_cast<s64>(v.pieces[i].length) < 0) return -EINVAL;
-    if (!access_ok(v.pieces[i].base, v.pieces[i].length)) return -EFAULT;
-    v.pieces[i].length = min(v.pieces[i].length, kMaxTransfer - v.total);
-    v.total += v.pieces[i].length;
-  }
-  return 0;
-}
 
 template <bool kWrite>
 long transfer(file* f, iov_iter& it, loff_t& pos) {
@@ -93,8 +63,8 @@ long vector(int fd, const iovec* user, u64 count, const s64* at) {
   if (at != nullptr && *at < 0) return -EINVAL;
   if (at != nullptr && !seekable(f.get())) return -ESPIPE;
   if ((f->f_mode & (kWrite ? FMODE_WRITE : FMODE_READ)) == 0) return -EBADF;
-  Vector v;
-  TRY_INT(import_iovec(user, count, v));
+  IoVector v;
+  TRY_INT(import_iovec(reinterpret_cast<u64>(user), count, false, v));
   if (v.total == 0) return 0;
   iov_iter it(v.pieces, static_cast<u32>(count), v.total);
   if (at != nullptr) {
