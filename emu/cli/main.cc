@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "emu/base/exit_status.h"
+#include "emu/cli/ctl.h"
 #include "emu/cli/doctor.h"
 #include "emu/cli/options.h"
 #include "emu/cli/trace_verb.h"
 #include "emu/display/sdl_window.h"
 #include "emu/machine/registry.h"
 #include "emu/monitor/monitor.h"
+#include "emu/monitor/qmp.h"
 #include "emu/trace/session.h"
 
 namespace xm::cli {
@@ -48,6 +50,9 @@ int run_machine(machine::Config config) {
   }
   std::unique_ptr<monitor::Monitor> console;
   if (machine.monitor_port() != nullptr) console = std::make_unique<monitor::Monitor>(machine, *machine.monitor_port());
+  std::vector<std::unique_ptr<monitor::QmpServer>> controls;
+  for (devices::CharBackend* port : machine.qmp_ports())
+    controls.push_back(std::make_unique<monitor::QmpServer>(machine, *port));
   std::unique_ptr<display::SdlWindow> screen;
   if (window) {
     Result<std::unique_ptr<display::SdlWindow>> opened = display::SdlWindow::open(machine);
@@ -109,6 +114,7 @@ int run(const std::vector<std::string>& words) {
 constexpr const char* kUsage =
     "usage: xiaoma VERB ...\n"
     "  run [options] [disk]   start a virtual machine (xiaoma run --help)\n"
+    "  ctl SOCKET COMMAND     one command to a machine's -monitor or -qmp socket\n"
     "  trace show|stat|diff|export|info FILE   read what -trace-insn wrote\n"
     "  doctor [--json]        what this host offers: KVM, TAP, libraries\n"
     "  help [VERB]            this text\n"
@@ -129,7 +135,8 @@ int main_with_verb(const std::string& verb, const std::vector<std::string>& rest
   if (verb == "completion") return print(bash_completion());
   if (verb == "img") return refuse_verb(verb, "use qemu-img");
   if (verb == "trace") return trace_verb(rest);
-  if (verb == "bench" || verb == "ctl") return refuse_verb(verb, "see `xiaoma help`");
+  if (verb == "ctl") return ctl(rest);
+  if (verb == "bench") return refuse_verb(verb, "see `xiaoma help`");
   return fail({"unknown verb: " + verb + "; see `xiaoma help`"});
 }
 

@@ -364,8 +364,6 @@ Result<void> handle_vga(Config& config, const std::string& value) {
   return {};
 }
 
-namespace {
-
 Result<CharConfig> parse_char(const Config& config, const std::string& value, const char* option) {
   CharConfig result;
   OptionString options = OptionString::parse(value, "dev");
@@ -411,8 +409,6 @@ Result<CharConfig> parse_char(const Config& config, const std::string& value, co
   }
   return result;
 }
-
-}  // namespace
 
 Result<void> handle_serial(Config& config, const std::string& value) {
   if (config.serials.size() >= 4) return Error{"more than four serial ports: -serial " + value};

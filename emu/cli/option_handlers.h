@@ -36,8 +36,13 @@ Result<void> handle_chardev(machine::Config& config, const std::string& value);
 Result<void> handle_display(machine::Config& config, const std::string& value);
 Result<void> handle_nographic(machine::Config& config, const std::string& value);
 Result<void> handle_monitor(machine::Config& config, const std::string& value);
+Result<void> handle_qmp(machine::Config& config, const std::string& value);
+Result<void> handle_mon(machine::Config& config, const std::string& value);
 Result<void> handle_budget(machine::Config& config, const std::string& value);
 Result<void> handle_log_items(machine::Config& config, const std::string& value);
+
+// QEMU's words for a character device ("unix:PATH,server=on"); `option` names it in errors.
+Result<machine::CharConfig> parse_char(const machine::Config& config, const std::string& value, const char* option);
 
 // Checks what only the whole command line can tell (e.g. -initrd without -kernel) and fills defaults.
 Result<void> finish_config(machine::Config& config);

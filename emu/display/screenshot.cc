@@ -26,10 +26,10 @@ std::vector<u8> rgb_bytes(const devices::Surface& surface) {
 
 }  // namespace
 
-Result<void> write_screenshot(const devices::Surface& surface, const std::string& path) {
+Result<void> write_screenshot(const devices::Surface& surface, const std::string& path, bool portable_pixmap) {
   if (surface.width == 0 || surface.height == 0) return Error{"nothing on the screen: " + path};
   const std::vector<u8> bytes = rgb_bytes(surface);
-  if (path.ends_with(".ppm")) {
+  if (portable_pixmap) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), &std::fclose);
     if (file == nullptr) return Error{"cannot write screenshot: " + path + ": " + std::strerror(errno)};
     std::fprintf(file.get(), "P6\n%u %u\n255\n", surface.width, surface.height);

@@ -9,6 +9,6 @@
 
 namespace xm::display {
 
-Result<void> write_screenshot(const devices::Surface& surface, const std::string& path);
+Result<void> write_screenshot(const devices::Surface& surface, const std::string& path, bool portable_pixmap);
 
 }  // namespace xm::display

@@ -99,6 +99,7 @@ struct Config {
 
   std::vector<CharConfig> serials;
   std::optional<CharConfig> monitor;
+  std::vector<CharConfig> qmps;
   std::optional<CharConfig> debugcon;
   std::map<std::string, CharConfig> chardevs;
 

@@ -58,10 +58,12 @@ Result<void> Machine::build() {
   TRY(open_characters());
 
   std::vector<devices::CharBackend*> serials;
-  for (const CharConfig& serial : config_.serials) serials.push_back(TRY(open_character(serial, "serial")));
+  for (const CharConfig& serial : config_.serials)
+    serials.push_back(TRY(open_character(serial, ("serial" + std::to_string(serials.size())).c_str())));
   devices::CharBackend* debugcon = nullptr;
   if (config_.debugcon) debugcon = TRY(open_character(*config_.debugcon, "debugcon"));
-  if (config_.monitor) monitor_port_ = TRY(open_character(*config_.monitor, "monitor"));
+  if (config_.monitor) monitor_port_ = TRY(open_character(*config_.monitor, "compat_monitor0"));
+  for (const CharConfig& control : config_.qmps) qmp_ports_.push_back(TRY(open_character(control, "qmp")));
 
   std::map<std::string, devices::CharBackend*> consoles;
   for (const DeviceConfig& device : config_.devices) {
@@ -106,6 +108,7 @@ Result<void> Machine::open_characters() {
   const bool multiplexed = std::any_of(config_.serials.begin(), config_.serials.end(), is("mon:stdio"));
   const bool plain = std::any_of(config_.serials.begin(), config_.serials.end(), is("stdio")) ||
                      (config_.monitor && config_.monitor->kind == "stdio") ||
+                     std::any_of(config_.qmps.begin(), config_.qmps.end(), is("stdio")) ||
                      (config_.debugcon && config_.debugcon->kind == "stdio");
   if (!multiplexed && !plain) return {};
   terminal_ = std::make_unique<host::TerminalMux>(*loop_, multiplexed,
@@ -115,6 +118,9 @@ Result<void> Machine::open_characters() {
 }
 
 Result<devices::CharBackend*> Machine::open_character(const CharConfig& config, const char* label) {
+  std::string where = config.kind + (config.path.empty() ? "" : ":" + config.path);
+  if (config.kind == "tcp") where += ":" + config.host + ":" + std::to_string(config.port);
+  character_names_.emplace_back(label, where);
   if (config.kind == "stdio" || config.kind == "mon:stdio") return &terminal_->serial();
   std::unique_ptr<devices::CharBackend> backend;
   if (config.kind == "file") {
@@ -123,6 +129,7 @@ Result<devices::CharBackend*> Machine::open_character(const CharConfig& config, 
     std::string name;
     backend = TRY(host::open_pty_char(*loop_, name));
     std::fprintf(stderr, "char device redirected to %s (label %s)\n", name.c_str(), label);
+    character_names_.back().second = "pty:" + name;
   } else if (config.kind == "tcp" || config.kind == "unix") {
     const host::SocketAddress address{
         .unix_path = config.kind == "unix" ? config.path : "", .host = config.host, .port = config.port};
@@ -177,7 +184,8 @@ void Machine::watch_signals() {
   if (signal_fd_ < 0) return;
   loop_->add_fd(signal_fd_, host::EventLoop::kReadable, [this](u32) {
     signalfd_siginfo info{};
-    if (::read(signal_fd_, &info, sizeof info) == sizeof info) request_quit(128 + static_cast<int>(info.ssi_signo));
+    if (::read(signal_fd_, &info, sizeof info) == sizeof info)
+      request_quit(128 + static_cast<int>(info.ssi_signo), "host-signal");
   });
 }
 
@@ -237,7 +245,12 @@ int Machine::run() {
   return exit_status_.load();
 }
 
-void Machine::request_reset() {
+void Machine::tell(MachineEvent event, const char* reason) {
+  for (MachineListener* listener : listeners_) listener->machine_event(event, reason);
+}
+
+void Machine::request_reset(const char* reason) {
+  reset_reason_.store(reason);
   requests_.fetch_or(kRequestReset);
   loop_->wake();
 }
@@ -247,7 +260,8 @@ void Machine::request_power_off() {
   loop_->wake();
 }
 
-void Machine::request_quit(int exit_status) {
+void Machine::request_quit(int exit_status, const char* reason) {
+  quit_reason_.store(reason);
   exit_status_.store(exit_status);
   requests_.fetch_or(kRequestQuit);
   loop_->wake();
@@ -258,7 +272,7 @@ void Machine::request_stop() {
   loop_->wake();
 }
 
-void Machine::guest_panicked() { request_quit(exit_status::kGuestPanic); }
+void Machine::guest_panicked() { request_quit(exit_status::kGuestPanic, "guest-panic"); }
 
 void Machine::code_written(GuestPhys address, u64 size_bytes) {
   for (auto& vcpu : vcpus_) vcpu->engine().code_written(address, size_bytes);
@@ -286,11 +300,15 @@ void Machine::handle_requests() {
   const u32 requests = requests_.exchange(0);
   if ((requests & kRequestQuit) != 0) {
     quit_ = true;
+    if (exit_status_.load() == exit_status::kGuestPanic) tell(MachineEvent::GuestPanicked, "guest-panic");
+    tell(MachineEvent::Shutdown, quit_reason_.load());
     return;
   }
   if ((requests & kRequestPowerOff) != 0 ||
       ((requests & (kRequestReset | kRequestTripleFault)) != 0 && config_.no_reboot)) {
     stop();
+    state_ = "shutdown";
+    tell(MachineEvent::Shutdown, (requests & kRequestPowerOff) != 0 ? "guest-shutdown" : "guest-reset");
     if (config_.no_shutdown) return;
     exit_status_.store((requests & kRequestTripleFault) != 0 ? exit_status::kTripleFault : exit_status::kOk);
     quit_ = true;
@@ -301,6 +319,7 @@ void Machine::handle_requests() {
     const bool was_running = running_;
     stop();
     reset_all();
+    tell(MachineEvent::Reset, reset_reason_.exchange("guest-reset"));
     if (was_running) resume();
   }
 }
@@ -324,12 +343,15 @@ void Machine::stop() {
   lock_.lock();
   host_clock_.pause();
   running_ = false;
+  state_ = "paused";
+  tell(MachineEvent::Stop, "");
 }
 
 void Machine::resume() {
   if (running_) return;
   host_clock_.resume();
   running_ = true;
+  tell(MachineEvent::Resume, "");
   for (auto& vcpu : vcpus_) vcpu->unpark();
 }
 
@@ -346,6 +368,9 @@ void Machine::with_parked_cpus(const std::function<void()>& work) {
   }
 }
 
-void Machine::power_button() { board_->power_button(); }
+void Machine::power_button() {
+  board_->power_button();
+  tell(MachineEvent::PowerButton, "");
+}
 
 }  // namespace xm::machine

@@ -30,6 +30,16 @@ namespace xm::machine {
 
 class EngineMaker;
 
+// What happens to the machine as a whole, for monitors. `reason` is QMP's word for who asked (ShutdownCause).
+enum class MachineEvent : u8 { Stop, Resume, Reset, PowerButton, Shutdown, GuestPanicked };
+class MachineListener {
+ public:
+  virtual void machine_event(MachineEvent event, const char* reason) = 0;  // machine thread, lock held
+
+ protected:
+  ~MachineListener() = default;
+};
+
 class Machine final : private BoardOwner {
  public:
   // Builds everything; nothing runs yet. Every host resource that can fail (files, ports, memory) fails here.
@@ -40,15 +50,19 @@ class Machine final : private BoardOwner {
   int run();
 
   // --- requests, from any thread (devices make them on vCPU threads with the lock held)
-  void request_reset() override;
+  void request_reset() override { request_reset("guest-reset"); }
+  void request_reset(const char* reason);
   void request_power_off() override;
-  void request_quit(int exit_status) override;
+  void request_quit(int exit_status) override { request_quit(exit_status, "host-error"); }
+  void request_quit(int exit_status, const char* reason);
   void request_stop();
 
   // --- control, on the machine thread
   void stop();  // parks all vCPUs, guest time stands still
   void resume();
   bool running() const { return running_; }
+  // QMP's RunState: prelaunch, running, paused, shutdown, guest-panicked.
+  const char* run_state() const { return running_ ? "running" : state_; }
   void power_button();
   // Runs `work` while every vCPU stands between two instructions. Called with the machine lock held, which is let go
   // while the CPUs come to rest.
@@ -61,6 +75,12 @@ class Machine final : private BoardOwner {
   Log& log() { return log_; }
   bus::VirtualClock& clock() { return *clock_; }
   std::vector<std::unique_ptr<VcpuThread>>& vcpus() { return vcpus_; }
+  void add_listener(MachineListener& listener) { listeners_.push_back(&listener); }
+  void remove_listener(MachineListener& listener) { std::erase(listeners_, &listener); }
+  // Where the character devices are: label and QEMU's name of the back end ("serial0", "pty:/dev/pts/3").
+  const std::vector<std::pair<std::string, std::string>>& character_names() const { return character_names_; }
+  // The control sockets of -qmp.
+  const std::vector<devices::CharBackend*>& qmp_ports() const { return qmp_ports_; }
   // The monitor's end of the terminal or of -monitor; null if there is none.
   devices::CharBackend* monitor_port() { return monitor_port_; }
 
@@ -76,6 +96,7 @@ class Machine final : private BoardOwner {
   void vcpu_exited(unsigned cpu, const cpu::Exit& exit);
   void handle_requests();
   void reset_all();
+  void tell(MachineEvent event, const char* reason);
   void watch_signals();
   void watch_engine_speed();
 
@@ -88,12 +109,17 @@ class Machine final : private BoardOwner {
   std::unique_ptr<host::TerminalMux> terminal_;
   std::vector<std::unique_ptr<devices::CharBackend>> characters_;
   devices::CharBackend* monitor_port_ = nullptr;
+  std::vector<devices::CharBackend*> qmp_ports_;
+  std::vector<std::pair<std::string, std::string>> character_names_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<EngineMaker> maker_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
 
   std::atomic<u32> requests_{0};
   std::atomic<int> exit_status_{0};
+  std::atomic<const char*> reset_reason_{"guest-reset"}, quit_reason_{"host-error"};
+  std::vector<MachineListener*> listeners_;
+  const char* state_ = "prelaunch";
   bool running_ = false;
   bool quit_ = false;
   int signal_fd_ = -1;

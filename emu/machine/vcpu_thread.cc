@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -27,6 +28,7 @@ void VcpuThread::start_thread() {
     char name[16];
     std::snprintf(name, sizeof name, "vcpu%u", index_);
     ::pthread_setname_np(::pthread_self(), name);
+    host_thread_id_ = ::gettid();
     loop();
   });
 }

@@ -74,6 +74,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void park();
   void unpark();
   void quit();  // ends and joins the thread
+  // The host's number of this thread (gettid); 0 before it runs.
+  int host_thread_id() const { return host_thread_id_.load(); }
   // CPU time this thread has used so far.
   i64 cpu_time_ns();
   void set_port_watch(PortWatch* watch) { port_watch_ = watch; }  // while the CPU is parked
@@ -121,6 +123,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   std::unique_ptr<cpu::Engine> engine_;
   u64 budget_ = ~u64{0};
   PortWatch* port_watch_ = nullptr;
+  std::atomic<int> host_thread_id_{0};
 
   std::mutex park_mutex_;
   std::condition_variable park_changed_;

@@ -56,16 +56,27 @@ std::string screentext(Machine& machine, const Words&) {
 }
 
 std::string screendump(Machine& machine, const Words& words) {
-  if (words.size() != 2) return "usage: screendump FILE.png";
+  if (words.size() != 2 && !(words.size() == 4 && words[1] == "-f")) return "usage: screendump [-f png|ppm] FILE";
+  const Result<void> written = screenshot_to(machine, words.back(), words.size() == 4 ? words[2] : "");
+  return written.ok() ? "" : "error: " + written.error().message;
+}
+
+}  // namespace
+
+Result<void> screenshot_to(Machine& machine, const std::string& file, const std::string& image_format) {
+  if (!image_format.empty() && image_format != "png" && image_format != "ppm")
+    return Error{"unknown image format '" + image_format + "': screendump; use png or ppm"};
   devices::DisplaySource* source = machine.board().display();
-  if (source == nullptr) return "no display adapter";
+  if (source == nullptr) return Error{"no display adapter"};
   devices::Surface surface;
   source->invalidate();
   source->refresh(surface);
   source->invalidate();
-  const Result<void> written = display::write_screenshot(surface, words[1]);
-  return written.ok() ? "" : "error: " + written.error().message;
+  const bool portable = image_format == "ppm" || (image_format.empty() && file.ends_with(".ppm"));
+  return display::write_screenshot(surface, file, portable);
 }
+
+namespace {
 
 // Keys joined by dashes go down in order and up in reverse order, as on a keyboard.
 std::string sendkey(Machine& machine, const Words& words) {
@@ -163,7 +174,8 @@ constexpr Command kCommands[] = {
     {"system_reset", "", "reset the machine", system_reset},
     {"system_powerdown", "", "press the power button", system_powerdown},
     {"nmi", "", "send a non-maskable interrupt to the first CPU", nmi},
-    {"screendump", "FILE.png", "write what the screen shows to a PNG (or .ppm) file", screendump},
+    {"screendump", "[-f png|ppm] FILE", "write what the screen shows to a file (a name in .ppm: PPM, else PNG)",
+     screendump},
     {"screentext", "", "print the text screen as text", screentext},
     {"sendkey", "KEY[-KEY...]", "press keys together, e.g. sendkey ctrl-alt-delete", sendkey},
     {"type", "TEXT", "type text on the keyboard; \\n is the return key", type_text},
@@ -173,6 +185,8 @@ constexpr Command kCommands[] = {
     {"eject", "DRIVE", "take the medium out of a removable drive", eject},
     {"x", "/FMT ADDR", "examine guest-virtual memory, e.g. x/8xg 0xffff800000000000", examine_virtual},
     {"xp", "/FMT ADDR", "examine guest-physical memory, e.g. xp/16xb 0x7c00", examine_physical},
+    {"gva2hpa", "ADDR", "one place by its guest-virtual, guest-physical, host-virtual and host-physical address",
+     four_addresses},
     {"gva2gpa", "ADDR", "translate a guest-virtual address", translate_address},
     {"log", "ITEMS", "choose log items, or none", log_items},
 };
@@ -195,6 +209,7 @@ constexpr Topic kTopics[] = {
     {"mtree", "physical memory map", describe_memory_map},
     {"ioports", "port map", describe_ports},
     {"mem", "mapped guest-virtual ranges", describe_mappings},
+    {"tlb", "pages that the first CPU has mapped", describe_pages},
     {"pci", "PCI functions", [](Machine& machine) { return board_topic(machine, "pci"); }},
     {"irq", "interrupt counts", [](Machine& machine) { return board_topic(machine, "irq"); }},
     {"pic", "interrupt controllers", [](Machine& machine) { return board_topic(machine, "pic"); }},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "emu/monitor/inspect.h"
 
+#include <algorithm>
+#include <array>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
@@ -10,6 +12,7 @@
 #include "emu/base/bits.h"
 #include "emu/bus/guest_memory.h"
 #include "emu/machine/board.h"
+#include "emu/machine/guest_view.h"
 
 namespace xm::monitor {
 
@@ -38,71 +41,6 @@ std::string segment_line(const char* name, const cpu::SegmentRegister& segment) 
   return format("%-4s=%04x %016" PRIx64 " %08x %08x\n", name, segment.selector, segment.base, segment.limit,
                 segment.attributes);
 }
-
-// A read-only page walk [SDM3 4.3-4.5]. Level 1 is a 4 KiB page.
-struct Walk {
-  const CpuState& state;
-  bus::GuestMemory& memory;
-
-  struct Page {
-    u64 physical;
-    u64 size_bytes;
-    u64 flags;  // of the last entry
-  };
-
-  std::optional<Page> translate(u64 linear) const {
-    if ((state.cr0 & cpu::cr0::kPg) == 0) return Page{linear & 0xFFFFFFFF, kPageSize, 3};
-    if ((state.cr4 & cpu::cr4::kPae) == 0) return walk_32bit(linear);
-    const bool long_mode = (state.msr.efer & cpu::efer::kLma) != 0;
-    return walk_wide(linear, long_mode);
-  }
-
-  // How much address space around an unmapped address is unmapped for sure: the reach of the entry that is missing.
-  u64 hole(u64 linear) const {
-    if ((state.cr4 & cpu::cr4::kPae) == 0) return u64{1} << 22;
-    const bool long_mode = (state.msr.efer & cpu::efer::kLma) != 0;
-    u64 table = long_mode ? state.cr3 & 0x000FFFFFFFFFF000 : state.cr3 & 0xFFFFFFE0;
-    int level = long_mode ? ((state.cr4 & cpu::cr4::kLa57) != 0 ? 5 : 4) : 3;
-    for (; level > 1; level--) {
-      const unsigned shift = 12 + 9 * static_cast<unsigned>(level - 1);
-      const u64 entry =
-          memory.load<u64>(GuestPhys{table + (linear >> shift & (level == 3 && !long_mode ? 3 : 0x1FF)) * 8});
-      if ((entry & 1) == 0) break;
-      table = entry & 0x000FFFFFFFFFF000;
-    }
-    return u64{1} << (12 + 9 * static_cast<unsigned>(level - 1));
-  }
-
-  std::optional<Page> walk_32bit(u64 linear) const {
-    const u32 directory = memory.load<u32>(GuestPhys{(state.cr3 & 0xFFFFF000) + (linear >> 22 & 0x3FF) * 4});
-    if ((directory & 1) == 0) return std::nullopt;
-    if ((directory & 0x80) != 0 && (state.cr4 & cpu::cr4::kPse) != 0) {
-      return Page{(directory & 0xFFC00000) | (u64{directory >> 13 & 0xFF} << 32) | (linear & 0x3FFFFF), u64{4} << 20,
-                  directory};
-    }
-    const u32 table = memory.load<u32>(GuestPhys{(directory & 0xFFFFF000) + (linear >> 12 & 0x3FF) * 4});
-    if ((table & 1) == 0) return std::nullopt;
-    return Page{(table & 0xFFFFF000) | (linear & 0xFFF), kPageSize, table};
-  }
-
-  std::optional<Page> walk_wide(u64 linear, bool long_mode) const {
-    constexpr u64 kAddress = 0x000FFFFFFFFFF000;
-    const bool five_levels = long_mode && (state.cr4 & cpu::cr4::kLa57) != 0;
-    u64 table = long_mode ? state.cr3 & kAddress : state.cr3 & 0xFFFFFFE0;
-    for (int level = long_mode ? (five_levels ? 5 : 4) : 3; level >= 1; level--) {
-      const unsigned shift = 12 + 9 * static_cast<unsigned>(level - 1);
-      const u64 entry =
-          memory.load<u64>(GuestPhys{table + (linear >> shift & (level == 3 && !long_mode ? 3 : 0x1FF)) * 8});
-      if ((entry & 1) == 0) return std::nullopt;
-      if (level == 1 || (level <= 3 && (entry & 0x80) != 0 && (long_mode || level == 2))) {
-        const u64 size = u64{1} << shift;
-        return Page{(entry & kAddress & ~(size - 1)) | (linear & (size - 1)), size, entry};
-      }
-      table = entry & kAddress;
-    }
-    return std::nullopt;
-  }
-};
 
 // "/8xg": a count, a format letter (x d u c s i) and a size letter (b h w g).
 struct Examine {
@@ -147,8 +85,7 @@ std::string examine(Machine& machine, const std::vector<std::string>& words, boo
   if (words.size() <= at) return "usage: x/FMT ADDR";
   u64 address = std::strtoull(words[at].c_str(), nullptr, 0);
   const CpuState state = first_cpu_state(machine);
-  bus::GuestMemory memory(machine.board().memory());
-  const Walk walk{state, memory};
+  machine::GuestView view(state, machine.board().memory());
   std::string text;
   const unsigned per_line = how.size_bytes == 8 ? 2 : how.size_bytes == 1 ? 8 : 4;
   for (unsigned i = 0; i < how.count; i++, address += how.size_bytes) {
@@ -157,11 +94,11 @@ std::string examine(Machine& machine, const std::vector<std::string>& words, boo
     for (unsigned b = 0; b < how.size_bytes; b++) {
       u64 physical = address + b;
       if (virtual_address) {
-        const auto page = walk.translate(address + b);
+        const auto page = view.translate(address + b);
         if (!page) return text + "\ncannot access memory";
         physical = page->physical;
       }
-      if (!memory.read(GuestPhys{physical}, {&bytes[b], 1})) return text + "\ncannot access memory";
+      if (!view.physical().read(GuestPhys{physical}, {&bytes[b], 1})) return text + "\ncannot access memory";
     }
     text += format_value(how, load_le_sized(bytes, how.size_bytes));
   }
@@ -240,8 +177,7 @@ std::string describe_ports(Machine& machine) {
 std::string describe_mappings(Machine& machine) {
   const CpuState state = first_cpu_state(machine);
   if ((state.cr0 & cpu::cr0::kPg) == 0) return "paging is off";
-  bus::GuestMemory memory(machine.board().memory());
-  const Walk walk{state, memory};
+  machine::GuestView view(state, machine.board().memory());
   const bool long_mode = (state.msr.efer & cpu::efer::kLma) != 0;
   const u64 end = long_mode ? 0 : u64{1} << 32;
   std::string text;
@@ -251,7 +187,7 @@ std::string describe_mappings(Machine& machine) {
   u64 linear = 0;
   unsigned lines = 0;
   do {
-    const auto page = walk.translate(linear);
+    const auto page = view.translate(linear);
     const u64 flags = page ? page->flags & 6 : 0;
     if (open && (!page || flags != start_flags)) {
       text += format("%016" PRIx64 "-%016" PRIx64 " %c r%c\n", start, linear, start_flags & 4 ? 'u' : '-',
@@ -264,7 +200,7 @@ std::string describe_mappings(Machine& machine) {
       start_flags = flags;
       open = true;
     }
-    const u64 step = page ? page->size_bytes : walk.hole(linear);
+    const u64 step = page ? page->size_bytes : view.hole(linear);
     linear = (linear & ~(step - 1)) + step;
     if (long_mode && linear == u64{1} << 47) linear = 0xFFFF800000000000;
   } while (linear != end);
@@ -279,14 +215,90 @@ std::string examine_physical(Machine& machine, const std::vector<std::string>& w
   return examine(machine, words, false);
 }
 
+// Every page, as the TLB would hold it.
+std::string describe_pages(Machine& machine) {
+  const CpuState state = first_cpu_state(machine);
+  if ((state.cr0 & cpu::cr0::kPg) == 0) return "paging is off";
+  machine::GuestView view(state, machine.board().memory());
+  const bool long_mode = (state.msr.efer & cpu::efer::kLma) != 0;
+  const u64 end = long_mode ? 0 : u64{1} << 32;
+  std::string text;
+  u64 linear = 0;
+  unsigned lines = 0;
+  do {
+    const auto page = view.translate(linear);
+    const u64 step = page ? page->size_bytes : view.hole(linear);
+    if (page) {
+      const u64 f = page->flags;
+      text +=
+          format("%016" PRIx64 ": %016" PRIx64 " %c%c%c%c%c%c%c%c%c\n", linear, page->physical & ~(step - 1),
+                 f >> 63 != 0 ? 'X' : '-', f & 0x100 ? 'G' : '-', step > kPageSize ? 'P' : '-', f & 0x40 ? 'D' : '-',
+                 f & 0x20 ? 'A' : '-', f & 0x10 ? 'C' : '-', f & 8 ? 'T' : '-', f & 4 ? 'U' : '-', f & 2 ? 'W' : '-');
+      if (++lines == 4096) return text + "...\n";
+    }
+    linear = (linear & ~(step - 1)) + step;
+    if (long_mode && linear == u64{1} << 47) linear = 0xFFFF800000000000;
+  } while (linear != end);
+  return text;
+}
+
+namespace {
+
+// Frame number of a page of this process, from the kernel [man 5 proc, pagemap]; 0 if it does not tell.
+u64 host_frame(const void* host) {
+  std::FILE* file = std::fopen("/proc/self/pagemap", "rb");
+  if (file == nullptr) return 0;
+  const u64 address = reinterpret_cast<std::uintptr_t>(host);
+  u64 entry = 0;
+  const bool got = std::fseek(file, static_cast<long>(address / kPageSize * 8), SEEK_SET) == 0 &&
+                   std::fread(&entry, sizeof entry, 1, file) == 1;
+  std::fclose(file);
+  return got && entry >> 63 != 0 ? entry & ((u64{1} << 55) - 1) : 0;
+}
+
+}  // namespace
+
+// The four addresses of one place [STORY H7].
+std::string four_addresses(Machine& machine, const std::vector<std::string>& words) {
+  if (words.size() != 2) return "usage: gva2hpa ADDR";
+  const std::string text = translate_address(machine, {words[0], words[1]});
+  const CpuState state = first_cpu_state(machine);
+  machine::GuestView view(state, machine.board().memory());
+  const auto page = view.translate(std::strtoull(words[1].c_str(), nullptr, 0));
+  if (!page) return text;
+  const auto host = view.physical().window(GuestPhys{page->physical}, 1, false);
+  if (host.empty()) return text;
+  const u64 frame = host_frame(host.data());
+  if (frame == 0) return text + "\nhpa: not told by the host (needs root)";
+  return text +
+         format("\nhpa: 0x%" PRIx64, frame * kPageSize + (reinterpret_cast<std::uintptr_t>(host.data()) & kPageMask));
+}
+
+Result<void> write_guest_memory(Machine& machine, u64 address, u64 size_bytes, bool physical, std::FILE* file) {
+  CpuState state;
+  machine.vcpus().front()->engine().get_state(state);
+  machine::GuestView view(state, machine.board().memory());
+  std::array<u8, kPageSize> piece{};
+  for (u64 done = 0; done < size_bytes;) {
+    const u64 at = address + done;
+    const std::span<u8> part(piece.data(), std::min<u64>(size_bytes - done, kPageSize - (at & kPageMask)));
+    const bool read = physical ? view.physical().read(GuestPhys{at}, part) : view.read(at, part);
+    if (!read && !physical)
+      return Error{format("Invalid addr 0x%016" PRIx64 "/size %" PRIu64 " specified", address, size_bytes)};
+    if (std::fwrite(part.data(), 1, part.size(), file) != part.size()) return Error{"Could not write the file"};
+    done += part.size();
+  }
+  return {};
+}
+
 std::string translate_address(Machine& machine, const std::vector<std::string>& words) {
   if (words.size() != 2) return "usage: gva2gpa ADDR";
   const u64 linear = std::strtoull(words[1].c_str(), nullptr, 0);
   const CpuState state = first_cpu_state(machine);
-  bus::GuestMemory memory(machine.board().memory());
-  const auto page = Walk{state, memory}.translate(linear);
+  machine::GuestView view(state, machine.board().memory());
+  const auto page = view.translate(linear);
   if (!page) return "Unmapped";
-  const auto host = memory.window(GuestPhys{page->physical}, 1, false);
+  const auto host = view.physical().window(GuestPhys{page->physical}, 1, false);
   std::string text = format("gva: 0x%" PRIx64 "\ngpa: 0x%" PRIx64, linear, page->physical);
   text += host.empty() ? "\nhva: none (device memory)" : format("\nhva: %p", static_cast<void*>(host.data()));
   return text;

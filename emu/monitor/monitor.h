@@ -25,6 +25,8 @@ struct Command {
 
 // The answer to one command line ("" for an empty line).
 std::string execute(machine::Machine& machine, std::string_view line);
+// What the screen shows, into a file; image_format is png, ppm or empty (by the name).
+Result<void> screenshot_to(machine::Machine& machine, const std::string& file, const std::string& image_format);
 // Commands (or `info` topics) that begin with `prefix`.
 std::vector<std::string> complete(std::string_view prefix);
 

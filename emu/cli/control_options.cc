@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Options that connect those who control the machine: -qmp, -mon.
+#include "emu/cli/option_handlers.h"
+#include "emu/cli/option_string.h"
+
+namespace xm::cli {
+
+using machine::CharConfig;
+using machine::Config;
+
+Result<void> handle_qmp(Config& config, const std::string& value) {
+  config.qmps.push_back(TRY(parse_char(config, value, "-qmp")));
+  return {};
+}
+
+Result<void> handle_mon(Config& config, const std::string& value) {
+  OptionString options = OptionString::parse(value, "chardev");
+  std::string id, mode = "readline", pretty;
+  options.take("chardev", id);
+  options.take("mode", mode);
+  options.take("pretty", pretty);
+  TRY(options.finish("-mon"));
+  const auto chardev = config.chardevs.find(id);
+  if (chardev == config.chardevs.end()) return Error{"no such chardev '" + id + "': -mon"};
+  if (mode == "control") {
+    config.qmps.push_back(chardev->second);
+  } else if (mode == "readline") {
+    config.monitor = chardev->second;
+  } else {
+    return Error{"unknown mode '" + mode + "': -mon; use readline or control"};
+  }
+  return {};
+}
+
+}  // namespace xm::cli
