@@ -12,6 +12,7 @@
 #include "emu/base/exit_status.h"
 #include "emu/cli/ctl.h"
 #include "emu/cli/doctor.h"
+#include "emu/cli/img/img_verb.h"
 #include "emu/cli/options.h"
 #include "emu/cli/trace_verb.h"
 #include "emu/display/sdl_window.h"
@@ -115,6 +116,7 @@ constexpr const char* kUsage =
     "usage: xiaoma VERB ...\n"
     "  run [options] [disk]   start a virtual machine (xiaoma run --help)\n"
     "  ctl SOCKET COMMAND     one command to a machine's -monitor or -qmp socket\n"
+    "  img create|info|check|convert|resize|snapshot|map|compare|rebase|commit|measure ...   disk images\n"
     "  trace show|stat|diff|export|info FILE   read what -trace-insn wrote\n"
     "  doctor [--json]        what this host offers: KVM, TAP, libraries\n"
     "  help [VERB]            this text\n"
@@ -133,7 +135,7 @@ int main_with_verb(const std::string& verb, const std::vector<std::string>& rest
   if (verb == "version" || verb == "--version") return print(std::string(kVersion) + "\n");
   if (verb == "man") return print(run_man_page());
   if (verb == "completion") return print(bash_completion());
-  if (verb == "img") return refuse_verb(verb, "use qemu-img");
+  if (verb == "img") return img_verb(rest);
   if (verb == "trace") return trace_verb(rest);
   if (verb == "ctl") return ctl(rest);
   if (verb == "bench") return refuse_verb(verb, "see `xiaoma help`");
@@ -146,6 +148,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   const std::string program = argc > 0 ? argv[0] : "";
   if (program.ends_with("system-x86_64")) return run(words);
+  if (program.ends_with("-img")) return img_verb(words);
   if (words.empty()) {
     std::fputs(kUsage, stderr);
     return exit_status::kUsage;

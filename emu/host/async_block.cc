@@ -12,7 +12,7 @@ namespace {
 
 class AsyncBlock final : public devices::BlockBackend {
  public:
-  AsyncBlock(std::unique_ptr<BlockImage> image, WorkerPool& pool, bus::Executor& executor)
+  AsyncBlock(std::shared_ptr<BlockImage> image, WorkerPool& pool, bus::Executor& executor)
       : state_(std::make_shared<State>(std::move(image), executor)), pool_(pool) {}
   ~AsyncBlock() override { drain(); }
 
@@ -46,9 +46,9 @@ class AsyncBlock final : public devices::BlockBackend {
 
  private:
   struct State {
-    State(std::unique_ptr<BlockImage> an_image, bus::Executor& an_executor)
+    State(std::shared_ptr<BlockImage> an_image, bus::Executor& an_executor)
         : image(std::move(an_image)), executor(an_executor) {}
-    std::unique_ptr<BlockImage> image;
+    std::shared_ptr<BlockImage> image;
     bus::Executor& executor;
     std::mutex mutex;
     std::condition_variable idle;
@@ -84,7 +84,7 @@ class AsyncBlock final : public devices::BlockBackend {
 
 }  // namespace
 
-std::shared_ptr<devices::BlockBackend> make_async_block(std::unique_ptr<BlockImage> image, WorkerPool& pool,
+std::shared_ptr<devices::BlockBackend> make_async_block(std::shared_ptr<BlockImage> image, WorkerPool& pool,
                                                         bus::Executor& executor) {
   return std::make_shared<AsyncBlock>(std::move(image), pool, executor);
 }

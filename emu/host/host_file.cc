@@ -56,9 +56,18 @@ bool held_by_others(int fd, off_t at) {
   return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-// preadv or pwritev until everything is done. A file that ends early is an error: the size was checked before.
+// What a read finds at the end of the file.
+enum class AtEnd : u8 { Fail, Zero };
+
+void zero_from(const IoBuffers& buffers, std::size_t part, u64 skip) {
+  for (; part < buffers.size(); part++, skip = 0) {
+    std::memset(buffers[part].data() + skip, 0, buffers[part].size() - skip);
+  }
+}
+
+// preadv or pwritev until everything is done.
 template <class Call>
-IoStatus transfer(u64 offset, const IoBuffers& buffers, Call call) {
+IoStatus transfer(u64 offset, const IoBuffers& buffers, AtEnd at_end, Call call) {
   std::array<iovec, 64> vectors;
   std::size_t part = 0;
   u64 skip = 0;  // bytes of buffers[part] that are done
@@ -81,7 +90,11 @@ IoStatus transfer(u64 offset, const IoBuffers& buffers, Call call) {
       skip = 0;
     }
     skip += left;
-    if (!advanced) return IoStatus::Error;
+    if (!advanced) {
+      if (at_end == AtEnd::Fail) return IoStatus::Error;
+      zero_from(buffers, part, skip);
+      return IoStatus::Ok;
+    }
   }
   return IoStatus::Ok;
 }
@@ -92,17 +105,22 @@ HostFile::~HostFile() {
   if (fd_ >= 0) close(fd_);
 }
 
-HostFile::HostFile(HostFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+HostFile::HostFile(HostFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), direct_(std::move(other.direct_)) {}
 
 HostFile& HostFile::operator=(HostFile&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(path_, other.path_);
+  std::swap(direct_, other.direct_);
   return *this;
 }
 
-Result<HostFile> HostFile::open(const std::string& path, Access access, Locking locking) {
+Result<HostFile> HostFile::open(const std::string& path, Access access, Locking locking, Caching caching) {
   const int flags = (access == Access::ReadWrite ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
-  const int fd = ::open(path.c_str(), flags);
+  int fd = ::open(path.c_str(), flags | (caching == Caching::Direct ? O_DIRECT : 0));
+  if (fd < 0 && errno == EINVAL && caching == Caching::Direct) {
+    return Error{"file system does not support O_DIRECT: " + path + "; use cache=writeback"};
+  }
   if (fd < 0) {
     const char* hint = "";
     if (errno == ENOENT) hint = "; check the path";
@@ -116,6 +134,22 @@ Result<HostFile> HostFile::open(const std::string& path, Access access, Locking 
     return Error{"not a disk image: " + path + " is neither a file nor a block device; give an image file"};
   }
   if (locking == Locking::On) TRY(file.lock(access));
+  if (caching == Caching::Direct) file.probe_alignment();
+  return file;
+}
+
+Result<HostFile> HostFile::create(const std::string& path, u64 size_bytes) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+  if (fd < 0) return Error{"cannot create disk image: " + path + ": " + std::strerror(errno)};
+  HostFile file(fd, path);
+  if (file.is_block_device()) {
+    TRY(file.lock(Access::ReadWrite));
+    return file;
+  }
+  TRY(file.lock(Access::ReadWrite));
+  if (ftruncate(fd, 0) != 0 || ftruncate(fd, static_cast<off_t>(size_bytes)) != 0) {
+    return Error{"cannot create disk image: " + path + ": " + std::strerror(errno)};
+  }
   return file;
 }
 
@@ -157,12 +191,61 @@ Result<u64> HostFile::size_bytes() const {
   return static_cast<u64>(end);
 }
 
+u64 HostFile::allocated_bytes() const {
+  struct stat status = {};
+  return fstat(fd_, &status) == 0 ? static_cast<u64>(status.st_blocks) * 512 : 0;
+}
+
+bool HostFile::is_block_device() const {
+  struct stat status = {};
+  return fstat(fd_, &status) == 0 && S_ISBLK(status.st_mode);
+}
+
 IoStatus HostFile::read(u64 offset, const IoBuffers& to) const {
-  return transfer(offset, to, [this](const iovec* v, int count, off_t at) { return preadv(fd_, v, count, at); });
+  if (direct_ != nullptr) return read_direct(offset, to);
+  return transfer(offset, to, AtEnd::Fail,
+                  [this](const iovec* v, int count, off_t at) { return preadv(fd_, v, count, at); });
+}
+
+IoStatus HostFile::read_padded(u64 offset, const IoBuffers& to) const {
+  if (direct_ != nullptr) return read_direct(offset, to);
+  return transfer(offset, to, AtEnd::Zero,
+                  [this](const iovec* v, int count, off_t at) { return preadv(fd_, v, count, at); });
 }
 
 IoStatus HostFile::write(u64 offset, const IoBuffers& from) const {
-  return transfer(offset, from, [this](const iovec* v, int count, off_t at) { return pwritev(fd_, v, count, at); });
+  if (direct_ != nullptr) return write_direct(offset, from);
+  return transfer(offset, from, AtEnd::Fail,
+                  [this](const iovec* v, int count, off_t at) { return pwritev(fd_, v, count, at); });
+}
+
+IoStatus HostFile::write_bytes(u64 offset, std::span<const u8> from) const {
+  return write(offset, {std::span(const_cast<u8*>(from.data()), from.size())});
+}
+
+IoStatus HostFile::truncate(u64 size_bytes) const {
+  return ftruncate(fd_, static_cast<off_t>(size_bytes)) == 0 ? IoStatus::Ok : status_of_errno(errno);
+}
+
+IoStatus HostFile::reserve(u64 offset, u64 length) const {
+  const int error = posix_fallocate(fd_, static_cast<off_t>(offset), static_cast<off_t>(length));
+  return error == 0 ? IoStatus::Ok : status_of_errno(error);
+}
+
+u64 HostFile::run_of_data(u64 offset, u64 length, bool& is_data) const {
+  is_data = true;
+  const off_t data = lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if (data < 0) {
+    // ENXIO: nothing but a hole up to the end. Anything else: the file system does not say.
+    is_data = errno != ENXIO;
+    return length;
+  }
+  if (static_cast<u64>(data) > offset) {
+    is_data = false;
+    return std::min(length, static_cast<u64>(data) - offset);
+  }
+  const off_t hole = lseek(fd_, static_cast<off_t>(offset), SEEK_HOLE);
+  return hole <= data ? length : std::min(length, static_cast<u64>(hole) - offset);
 }
 
 IoStatus HostFile::flush() const {

@@ -11,22 +11,6 @@ namespace {
 
 constexpr u64 kBlock = 4096;
 
-IoBuffers slice(const IoBuffers& whole, u64 offset, u64 length) {
-  IoBuffers part_list;
-  for (const std::span<u8> part : whole) {
-    if (offset >= part.size()) {
-      offset -= part.size();
-      continue;
-    }
-    const u64 size = std::min<u64>(part.size() - offset, length);
-    if (size == 0) break;
-    part_list.push_back(part.subspan(offset, size));
-    length -= size;
-    offset = 0;
-  }
-  return part_list;
-}
-
 class OverlayImage final : public BlockImage {
  public:
   OverlayImage(std::unique_ptr<BlockImage> base, HostFile top)
@@ -41,7 +25,7 @@ class OverlayImage final : public BlockImage {
     for (u64 done = 0; done < length;) {
       bool in_top = false;
       const u64 size = run_length(offset + done, length - done, in_top);
-      const IoBuffers part = slice(to, done, size);
+      const IoBuffers part = slice_buffers(to, done, size);
       const IoStatus status = in_top ? top_.read(offset + done, part) : base_->read(offset + done, part);
       if (status != IoStatus::Ok) return status;
       done += size;
@@ -51,9 +35,11 @@ class OverlayImage final : public BlockImage {
 
   IoStatus write(u64 offset, const IoBuffers& from) override {
     const u64 length = devices::total_bytes(from);
-    return by_blocks(offset, length, [&](u64 at, u64 size) { return top_.write(at, slice(from, at - offset, size)); });
+    return by_blocks(offset, length,
+                     [&](u64 at, u64 size) { return top_.write(at, slice_buffers(from, at - offset, size)); });
   }
 
+  std::string_view format() const override { return base_->format(); }
   IoStatus flush() override { return IoStatus::Ok; }  // nothing of it outlives the process
 
   IoStatus discard(u64, u64) override { return IoStatus::Ok; }
