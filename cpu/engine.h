@@ -4,6 +4,8 @@
 // through BusPort. Between two run() calls the state can be taken out and another engine continued from it.
 #pragma once
 
+#include <span>
+
 #include "cpu/bus_port.h"
 #include "cpu/signals.h"
 #include "cpu/state/cpu_state.h"
@@ -51,6 +53,12 @@ class Engine {
   // Sets or (nullptr) ends the watching of every instruction; only between run() calls or from InstructionWatch::left.
   // False: this engine can not be watched.
   virtual bool set_watch(InstructionWatch*) { return false; }
+  // For debuggers, only between run() calls. Breakpoints are linear addresses: run() ends with ExitKind::Debug before
+  // the instruction there. False: this engine has none.
+  virtual bool set_breakpoints(std::span<const u64>) { return false; }
+  // One instruction (a fault counts as one, with its delivery), breakpoints ignored and INTR held off. Exit::kind is
+  // Debug when it is done, or as of run() if there is nothing to execute.
+  virtual Exit step() { return {.kind = ExitKind::Debug, .address = 0, .detail = "engine can not step"}; }
   // Retired instructions since creation; may be read from other threads (approximate while running).
   virtual u64 instructions() const = 0;
 };

@@ -24,6 +24,14 @@ const Op* too_long(Vcpu& cpu, const Op* op) {
   return fault(cpu, op);
 }
 
+// A debugger's breakpoint: the instruction here has not begun.
+const Op* debugger_stop(Vcpu& cpu, const Op* op) {
+  sync_rip(cpu, op);
+  cpu.running.countdown += op->remaining;
+  cpu.running.stop_wanted = true;
+  return nullptr;
+}
+
 // The end of a block that simply goes on behind it.
 const Op* go_on(Vcpu& cpu, const Op* op) { return follow(cpu, links_of(op).next); }
 
@@ -209,6 +217,14 @@ void BlockBuilder::collect() {
   while (count_ < kMaxInstructions && bytes_ < page_room_) {
     if (count_ != 0 && (cpu_.running.single || !cacheable_)) return;
     Item& item = items_[count_];
+    if (!cpu_.running.single && cpu_.has_breakpoint(linear_ + bytes_)) {
+      if (count_ != 0) return;
+      item.kind = Kind::Breakpoint;
+      item.ip_offset = 0;
+      count_ = 1;
+      bytes_ = 1;
+      return;
+    }
     bool fits = true;
     fetch(bytes_, item, fits);
     if (!fits) return;
@@ -246,6 +262,7 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
   const Insn& insn = item.insn;
   if (item.kind == Kind::Undefined) return undefined;
   if (item.kind == Kind::TooLong) return too_long;
+  if (item.kind == Kind::Breakpoint) return debugger_stop;
   if (const Handler system = system_handler(insn)) {
     op.insn = context.keep(insn);
     return system;

@@ -18,7 +18,7 @@ class BlockBuilder {
   Block* build();
 
  private:
-  enum class Kind : u8 { Normal, Undefined, TooLong };
+  enum class Kind : u8 { Normal, Undefined, TooLong, Breakpoint };
   struct Item {
     Insn insn;
     u16 ip_offset = 0;

@@ -139,10 +139,15 @@ Exit Interpreter::run(Budget budget) {
       break;
     }
     if (must_step())
-      step();
+      step_observed();
     else
       run_blocks();
     publish(start);
+    if (cpu_.running.stop_wanted) {
+      cpu_.running.stop_wanted = false;
+      exit = {.kind = ExitKind::Debug, .address = cpu_.state.rip};
+      break;
+    }
   }
   leave_host_fp(cpu_);
   return exit;
@@ -159,10 +164,37 @@ bool Interpreter::step_one() {
   cpu_.running.countdown = 1;
   if (look_at_signals(exit) || look_at_activity(exit)) return false;
   update_attention();
-  step();
+  step_observed();
   publish(1);
   leave_host_fp(cpu_);
   return true;
+}
+
+bool Interpreter::set_breakpoints(std::span<const u64> linear) {
+  cpu_.breakpoints.assign(linear.begin(), linear.end());
+  std::sort(cpu_.breakpoints.begin(), cpu_.breakpoints.end());
+  cache_.drop_all();  // blocks end before a breakpoint
+  return true;
+}
+
+Exit Interpreter::step() {
+  Exit exit{.kind = ExitKind::Debug};
+  retired_before_run_ = cpu_.state.instructions_retired;
+  cpu_.running.countdown = 1;
+  const bool only_interrupt = cpu_.signals.load() == Signals::kIntr && cpu_.state.activity == Activity::Running;
+  if ((only_interrupt || !look_at_signals(exit)) && !look_at_activity(exit)) {
+    update_attention();
+    const i64 before = cpu_.running.countdown;
+    // A repeated string instruction goes on to its end.
+    do {
+      step_observed();
+    } while (cpu_.running.countdown == before && cpu_.running.repeating);
+    publish(1);
+    exit = {.kind = ExitKind::Debug, .address = cpu_.state.rip};
+  }
+  cpu_.running.stop_wanted = false;
+  leave_host_fp(cpu_);
+  return exit;
 }
 
 Block* Interpreter::block_here() {
@@ -220,7 +252,7 @@ void Interpreter::deliver_pending() {
 void Interpreter::run_blocks() {
   Block* block = block_here();
   if (block == nullptr) return deliver_pending();
-  if (block->count > cpu_.running.countdown) return step();
+  if (block->count > cpu_.running.countdown) return step_observed();
   cpu_.running.countdown -= block->count;
   cpu_.running.repeating = false;
   dispatch(block);
@@ -243,7 +275,7 @@ bool Interpreter::instruction_breakpoint() {
   return true;
 }
 
-void Interpreter::step() {
+void Interpreter::step_observed() {
   const u64 rip = cpu_.state.rip;
   const bool retired = step_instruction();
   if (observer_ != nullptr) observer_->after(cpu_, rip, retired);

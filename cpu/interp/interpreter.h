@@ -40,6 +40,8 @@ class Interpreter final : public Engine {
   Signals& signals() override { return cpu_.signals; }
   void code_written(GuestPhys address, u64 size_bytes) override;
   bool set_watch(InstructionWatch* watch) override;
+  bool set_breakpoints(std::span<const u64> linear) override;
+  Exit step() override;
   u64 instructions() const override { return published_.load(std::memory_order_relaxed); }
 
   // Executes one instruction (or one iteration of a repeated one, or delivers one event). Only between run() calls.
@@ -59,7 +61,7 @@ class Interpreter final : public Engine {
   bool must_step() const;
   void update_attention();
   void run_blocks();
-  void step();
+  void step_observed();
   bool step_instruction();
   bool instruction_breakpoint();
   void after_step(u64 traps);

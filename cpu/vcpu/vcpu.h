@@ -11,7 +11,9 @@
 //    sync_rip(op) (cpu/interp/op.h).
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "cpu/bus_port.h"
 #include "cpu/decode/insn.h"
@@ -61,6 +63,7 @@ struct Running {
   u64 stack_floor = 0;  // host stack a chain of blocks may use: the compiler makes sibling calls of most handlers only
   bool fault_pending = false;  // a handler left through fault()
   bool single = false;         // one instruction at a time (TF, breakpoints, tracing): REP does one iteration
+  bool stop_wanted = false;    // run() ends with ExitKind::Debug: a breakpoint was met, or a watch asks for it
   bool repeating = false;      // a REP instruction left between iterations; it has not retired
   u64 breakpoint_hits = 0;     // DR6 bits of data breakpoints met by the current instruction
   interp::BlockCache* blocks = nullptr;
@@ -90,6 +93,7 @@ class Vcpu {
   mmu::Tlb tlb;
   mmu::PhysCache phys;
   mmu::CodeWatch* code_watch = nullptr;
+  std::vector<u64> breakpoints;       // a debugger's, linear addresses in order; drop decoded blocks after a change
   InstructionWatch* watch = nullptr;  // who records what this CPU does; update_mode() after a change
   unsigned phys_bits = 40;            // MAXPHYADDR, for reserved bits of page tables
 
@@ -97,6 +101,10 @@ class Vcpu {
   bool raise(Vector vector);
   bool raise(Vector vector, u32 error_code);
   bool raise_page_fault(u64 linear, u32 error_code);
+
+  bool has_breakpoint(u64 linear) const {
+    return !breakpoints.empty() && std::binary_search(breakpoints.begin(), breakpoints.end(), linear);
+  }
 
   // --- whole RFLAGS
   u64 rflags() const { return (state.rflags & ~flag::kStatus) | flags.status(); }

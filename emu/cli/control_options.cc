@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Options that connect those who control the machine: -qmp, -mon.
+// Options that connect those who control the machine: -qmp, -mon, -gdb.
 #include "emu/cli/option_handlers.h"
 #include "emu/cli/option_string.h"
 
@@ -31,5 +31,15 @@ Result<void> handle_mon(Config& config, const std::string& value) {
   }
   return {};
 }
+
+// As in QEMU the debugger connects to us, whenever it likes.
+Result<void> handle_gdb(Config& config, const std::string& value) {
+  config.gdb = TRY(parse_char(config, value, "-gdb"));
+  config.gdb->server = true;
+  config.gdb->wait = false;
+  return {};
+}
+
+Result<void> handle_gdb_default(Config& config, const std::string&) { return handle_gdb(config, "tcp::1234"); }
 
 }  // namespace xm::cli

@@ -16,6 +16,7 @@
 #include "emu/cli/options.h"
 #include "emu/cli/trace_verb.h"
 #include "emu/display/sdl_window.h"
+#include "emu/gdb/gdb_server.h"
 #include "emu/machine/registry.h"
 #include "emu/monitor/monitor.h"
 #include "emu/monitor/qmp.h"
@@ -54,6 +55,11 @@ int run_machine(machine::Config config) {
   std::vector<std::unique_ptr<monitor::QmpServer>> controls;
   for (devices::CharBackend* port : machine.qmp_ports())
     controls.push_back(std::make_unique<monitor::QmpServer>(machine, *port));
+  std::unique_ptr<gdb::GdbServer> debugger;
+  if (machine.gdb_port() != nullptr) {
+    debugger = std::make_unique<gdb::GdbServer>(
+        machine, *machine.gdb_port(), [&machine](const std::string& line) { return monitor::execute(machine, line); });
+  }
   std::unique_ptr<display::SdlWindow> screen;
   if (window) {
     Result<std::unique_ptr<display::SdlWindow>> opened = display::SdlWindow::open(machine);

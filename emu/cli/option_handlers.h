@@ -38,6 +38,8 @@ Result<void> handle_nographic(machine::Config& config, const std::string& value)
 Result<void> handle_monitor(machine::Config& config, const std::string& value);
 Result<void> handle_qmp(machine::Config& config, const std::string& value);
 Result<void> handle_mon(machine::Config& config, const std::string& value);
+Result<void> handle_gdb(machine::Config& config, const std::string& value);
+Result<void> handle_gdb_default(machine::Config& config, const std::string& value);
 Result<void> handle_budget(machine::Config& config, const std::string& value);
 Result<void> handle_log_items(machine::Config& config, const std::string& value);
 

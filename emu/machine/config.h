@@ -100,6 +100,7 @@ struct Config {
   std::vector<CharConfig> serials;
   std::optional<CharConfig> monitor;
   std::vector<CharConfig> qmps;
+  std::optional<CharConfig> gdb;
   std::optional<CharConfig> debugcon;
   std::map<std::string, CharConfig> chardevs;
 

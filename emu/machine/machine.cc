@@ -63,6 +63,7 @@ Result<void> Machine::build() {
   devices::CharBackend* debugcon = nullptr;
   if (config_.debugcon) debugcon = TRY(open_character(*config_.debugcon, "debugcon"));
   if (config_.monitor) monitor_port_ = TRY(open_character(*config_.monitor, "compat_monitor0"));
+  if (config_.gdb) gdb_port_ = TRY(open_character(*config_.gdb, "gdb"));
   for (const CharConfig& control : config_.qmps) qmp_ports_.push_back(TRY(open_character(control, "qmp")));
 
   std::map<std::string, devices::CharBackend*> consoles;
@@ -291,7 +292,10 @@ void Machine::vcpu_exited(unsigned cpu, const cpu::Exit& exit) {
       exit_status_.store(exit_status::kBudget);
       requests_.fetch_or(kRequestQuit);
       break;
-    default: requests_.fetch_or(kRequestStop); break;
+    default:
+      debug_exit_.store(static_cast<int>(cpu));
+      requests_.fetch_or(kRequestStop);
+      break;
   }
   loop_->wake();
 }
@@ -343,7 +347,8 @@ void Machine::stop() {
   lock_.lock();
   host_clock_.pause();
   running_ = false;
-  state_ = "paused";
+  debug_cpu_ = debug_exit_.exchange(-1);
+  state_ = debug_cpu_ >= 0 ? "debug" : "paused";
   tell(MachineEvent::Stop, "");
 }
 
@@ -366,6 +371,14 @@ void Machine::with_parked_cpus(const std::function<void()>& work) {
   if (was_running && running_) {
     for (auto& vcpu : vcpus_) vcpu->unpark();
   }
+}
+
+void Machine::step(unsigned cpu) {
+  if (running_) return;
+  host_clock_.resume();
+  running_ = true;
+  vcpus_[cpu]->step_next();
+  vcpus_[cpu]->unpark();
 }
 
 void Machine::power_button() {

@@ -64,6 +64,10 @@ class Machine final : private BoardOwner {
   // QMP's RunState: prelaunch, running, paused, shutdown, guest-panicked.
   const char* run_state() const { return running_ ? "running" : state_; }
   void power_button();
+  // While stopped: lets only this vCPU run, for one instruction; then everything stands still again.
+  void step(unsigned cpu);
+  // The vCPU that ended the last run by ExitKind::Debug; -1 after any other stop. Valid in MachineEvent::Stop.
+  int debug_cpu() const { return debug_cpu_; }
   // Runs `work` while every vCPU stands between two instructions. Called with the machine lock held, which is let go
   // while the CPUs come to rest.
   void with_parked_cpus(const std::function<void()>& work);
@@ -79,6 +83,7 @@ class Machine final : private BoardOwner {
   void remove_listener(MachineListener& listener) { std::erase(listeners_, &listener); }
   // Where the character devices are: label and QEMU's name of the back end ("serial0", "pty:/dev/pts/3").
   const std::vector<std::pair<std::string, std::string>>& character_names() const { return character_names_; }
+  devices::CharBackend* gdb_port() { return gdb_port_; }
   // The control sockets of -qmp.
   const std::vector<devices::CharBackend*>& qmp_ports() const { return qmp_ports_; }
   // The monitor's end of the terminal or of -monitor; null if there is none.
@@ -110,6 +115,7 @@ class Machine final : private BoardOwner {
   std::vector<std::unique_ptr<devices::CharBackend>> characters_;
   devices::CharBackend* monitor_port_ = nullptr;
   std::vector<devices::CharBackend*> qmp_ports_;
+  devices::CharBackend* gdb_port_ = nullptr;
   std::vector<std::pair<std::string, std::string>> character_names_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<EngineMaker> maker_;
@@ -120,6 +126,8 @@ class Machine final : private BoardOwner {
   std::atomic<const char*> reset_reason_{"guest-reset"}, quit_reason_{"host-error"};
   std::vector<MachineListener*> listeners_;
   const char* state_ = "prelaunch";
+  std::atomic<int> debug_exit_{-1};  // set on vCPU threads, taken with the next stop
+  int debug_cpu_ = -1;
   bool running_ = false;
   bool quit_ = false;
   int signal_fd_ = -1;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 namespace xm::machine {
 
@@ -77,6 +78,7 @@ void VcpuThread::park_here() {
   park_changed_.notify_all();
   park_changed_.wait(lock, [this] { return !park_wanted_ || quit_; });
   parked_ = false;
+  if (!quit_) engine_->signals().clear(Signals::kStop);  // asked for while it was parked already
 }
 
 void VcpuThread::loop() {
@@ -87,7 +89,11 @@ void VcpuThread::loop() {
       if (quit_) return;
     }
     const u64 done = engine_->instructions();
-    const cpu::Exit exit = engine_->run({.instructions = budget_ > done ? budget_ - done : 0});
+    if (std::exchange(pass_breakpoint_, false)) static_cast<void>(engine_->step());
+    const bool stepping = std::exchange(step_wanted_, false);
+    cpu::Exit exit = stepping ? engine_->step() : engine_->run({.instructions = budget_ > done ? budget_ - done : 0});
+    // A step of a CPU that is halted ends at once.
+    if (stepping && exit.kind != cpu::ExitKind::Shutdown) exit.kind = cpu::ExitKind::Debug;
     switch (exit.kind) {
       case cpu::ExitKind::Stop: break;
       case cpu::ExitKind::Halt: sleep_until_signal(exit.blocked_signals); break;

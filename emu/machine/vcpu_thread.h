@@ -78,6 +78,10 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   int host_thread_id() const { return host_thread_id_.load(); }
   // CPU time this thread has used so far.
   i64 cpu_time_ns();
+  // After the next unpark() the thread executes one instruction and tells the machine (ExitKind::Debug).
+  void step_next() { step_wanted_ = true; }
+  // After the next unpark() the instruction under a breakpoint is executed before the CPU runs on.
+  void pass_breakpoint() { pass_breakpoint_ = true; }
   void set_port_watch(PortWatch* watch) { port_watch_ = watch; }  // while the CPU is parked
   void set_budget(u64 instructions) { budget_ = instructions; }
 
@@ -124,6 +128,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   u64 budget_ = ~u64{0};
   PortWatch* port_watch_ = nullptr;
   std::atomic<int> host_thread_id_{0};
+  bool step_wanted_ = false, pass_breakpoint_ = false;
 
   std::mutex park_mutex_;
   std::condition_variable park_changed_;

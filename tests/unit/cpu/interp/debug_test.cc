@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What debuggers ask of the interpreter: breakpoints at full speed, single steps.
+#include <gtest/gtest.h>
+
+#include "tests/unit/cpu/interp/machine_code.h"
+
+namespace xm::cpu::test {
+namespace {
+
+// mov ecx, 10; xor eax, eax; L: add eax, ecx; dec ecx; jnz L; hlt
+void load_loop(MachineCode& m) {
+  m.enter_long_mode();
+  m.load({0xB9, 10, 0, 0, 0, 0x31, 0xC0, 0x01, 0xC8, 0xFF, 0xC9, 0x75, 0xFA, 0xF4});
+}
+
+TEST(Debugging, StopsBeforeTheInstructionEachTimeAround) {
+  MachineCode m;
+  load_loop(m);
+  const u64 dec = MachineCode::kCode + 9;
+  ASSERT_TRUE(m.engine.set_breakpoints(std::span(&dec, 1)));
+  for (u64 round = 0; round < 10; round++) {
+    const Exit exit = m.run();
+    ASSERT_EQ(exit.kind, ExitKind::Debug);
+    EXPECT_EQ(exit.address, dec);
+    EXPECT_EQ(m.gpr(gpr::kRcx), 10 - round);
+    EXPECT_EQ(m.engine.instructions(), 3 + 3 * round);
+    EXPECT_EQ(m.engine.step().kind, ExitKind::Debug);  // over it
+    EXPECT_EQ(m.gpr(gpr::kRcx), 9 - round);
+  }
+  EXPECT_EQ(m.run().kind, ExitKind::Halt);
+  EXPECT_EQ(m.engine.instructions(), 2u + 30u + 1u);
+}
+
+TEST(Debugging, BreakpointsThatWentAwayStopNothing) {
+  MachineCode m;
+  load_loop(m);
+  const u64 loop = MachineCode::kCode + 7;
+  m.engine.set_breakpoints(std::span(&loop, 1));
+  EXPECT_EQ(m.run().kind, ExitKind::Debug);
+  m.engine.set_breakpoints({});
+  EXPECT_EQ(m.run().kind, ExitKind::Halt);
+  EXPECT_EQ(m.gpr(gpr::kRax), 55u);
+}
+
+TEST(Debugging, StepsHoldInterruptsOffAndFinishRepeats) {
+  MachineCode m;
+  m.enter_long_mode();
+  // mov ecx, 5; mov edi, 0x5000; rep stosb; hlt
+  m.load({0xB9, 5, 0, 0, 0, 0xBF, 0, 0x50, 0, 0, 0xF3, 0xAA, 0xF4});
+  CpuState state;
+  m.engine.get_state(state);
+  state.rflags |= flag::kIf;
+  m.engine.set_state(state);
+  m.bus.interrupt_vector = 0x20;
+  m.engine.signals().set(Signals::kIntr);
+  for (const u64 rip : {5u, 10u, 12u}) {
+    EXPECT_EQ(m.engine.step().kind, ExitKind::Debug);
+    EXPECT_EQ(m.rip(), MachineCode::kCode + rip);
+  }
+  EXPECT_EQ(m.gpr(gpr::kRcx), 0u);
+  EXPECT_EQ(m.bus.interrupt_vector, 0x20);  // nobody took it
+}
+
+}  // namespace
+}  // namespace xm::cpu::test
