@@ -60,7 +60,7 @@ class Gdb(unittest.TestCase):
     def test_kernel_with_symbols_and_user_mode(self):
         symbols = os.path.join(BUILD, "guest-os", "kernel.elf")
         text = self.gdb([f"symbol-file {symbols}", "break start_kernel", "continue", "backtrace 2", "info line", "delete",
-                         "info threads", "p/x $cs", "stepi", "next", "watch *(unsigned long*)($rsp-64)", "continue", "delete",
+                         "info threads", "p/x $cs", "stepi", "next", "watch -location *(unsigned long*)($rsp-64)", "continue", "delete",
                          # Where a program called from, and what runs there.
                          "break entry_syscall_64", "continue", "set $back = $rcx", "delete", "break *$back", "continue",
                          "p/x $cs", "p $rip == $back"],
@@ -69,7 +69,7 @@ class Gdb(unittest.TestCase):
         self.assertIn("main.cc", text)
         self.assertRegex(text, r"Thread 1.*CPU#0")
         self.assertRegex(text, r"Thread 2.*CPU#1 \[")
-        self.assertRegex(text, r"Hardware watchpoint \d+: \*\(unsigned long\*\)")
+        self.assertRegex(text, r"Hardware watchpoint \d+: -location")
         self.assertRegex(text, r"Old value = |New value = ")
         self.assertRegex(text, r"= 0x33\n\$\d+ = 1\n")
 

@@ -21,7 +21,7 @@ LAYERS = {
     "emu/machine": ["emu/base", "emu/bus", "emu/host", "cpu", "devices"],
     "emu/display": ["emu/base", "emu/bus", "emu/host", "devices", "emu/machine"],
     "emu/monitor": ["emu/base", "emu/bus", "emu/host", "cpu", "devices", "emu/machine", "emu/trace", "emu/display"],
-    "emu/gdb": ["emu/base", "emu/bus", "emu/host", "cpu", "emu/machine"],
+    "emu/gdb": ["emu/base", "emu/bus", "emu/host", "cpu", "devices/char", "emu/machine"],
     "emu/cli": ["emu/base", "emu/bus", "emu/host", "cpu", "devices", "emu/machine", "emu/monitor", "emu/display", "emu/gdb",
                 "emu/trace"],
 }
