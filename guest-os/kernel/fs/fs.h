@@ -49,6 +49,9 @@ struct address_space_operations {
                         page* p) const;  // fills a locked page, sets PG_uptodate and unlocks it (may do so later)
   virtual int write_page(
       page* p) const;  // locked and no longer PG_dirty; sets PG_writeback, unlocks, end_page_writeback later
+  // Starts write-back of dirty pages with indexes first to last, at most about `limit`. The default calls write_page
+  // for each.
+  virtual int write_pages(address_space* m, u64 first, u64 last, u64 limit) const;
   // Before and after `length` bytes at `offset` of a locked page are written: make it uptodate where needed, reserve
   // blocks.
   virtual int write_begin(file* f, address_space* m, page* p, u32 offset, u32 length) const;
@@ -416,6 +419,10 @@ void truncate_inode_pages(address_space* m, loff_t from);
 void truncate_setsize(inode* i, loff_t size);
 int filemap_write_and_wait(address_space* m, loff_t first, loff_t last, bool wait);
 int write_dirty_pages(address_space* m, u64 limit);
+// The next dirty page at or after *index, no later than `last`: locked, referenced, not dirty any more, its write-back
+// of before over. *index becomes its index. Null: none.
+page* take_dirty_page(address_space* m, u64* index, u64 last);
+void truncate_inode_pages_range(address_space* m, u64 first, u64 last);  // whole pages, both included
 u64 shrink_page_cache(u64 count);
 extern const vm_operations& generic_file_vm_ops;
 

@@ -366,45 +366,53 @@ int generic_file_mmap(file* f, vm_area_struct* v) {
   return 0;
 }
 
-int write_dirty_pages(address_space* m, u64 limit) {
-  u64 index = 0, written = 0;
-  int error = 0;
-  while (written < limit) {
+page* take_dirty_page(address_space* m, u64* index, u64 last) {
+  for (; *index <= last; ++*index) {
     page* p = nullptr;
     {
       IrqGuard guard(m->tree_lock);
-      p = static_cast<page*>(m->pages.next(&index));
-      if (p != nullptr) p->refcount.inc();
+      p = static_cast<page*>(m->pages.next(index));
+      if (p == nullptr || *index > last) return nullptr;
+      if (!p->test(PG_dirty) && p->mapcount.load() == 0) continue;
+      p->refcount.inc();
     }
-    if (p == nullptr) break;
-    ++index;
-    if (p->test(PG_dirty) || p->mapcount.load() > 0) {
-      lock_page(p);
-      if (p->mapping == m && page_mkclean(p)) set_page_dirty(p);
-      wait_on_page_writeback(p);
-      if (p->mapping == m && p->test_and_clear(PG_dirty)) {
-        m->nr_dirty.sub(1);
-        count_vm(NR_FILE_DIRTY, -1);
-        p->set(PG_writeback);
-        count_vm(NR_WRITEBACK);
-        p->refcount.inc();
-        const int e = m->a_ops->write_page(p);
-        if (e != 0) error = e;
-        put_page(p);
-        ++written;
-      } else {
-        unlock_page(p);
-      }
+    lock_page(p);
+    if (p->mapping == m && p->mapcount.load() > 0 && page_mkclean(p)) set_page_dirty(p);
+    wait_on_page_writeback(p);
+    if (p->mapping == m && p->test_and_clear(PG_dirty)) {
+      m->nr_dirty.sub(1);
+      count_vm(NR_FILE_DIRTY, -1);
+      return p;
     }
+    unlock_page(p);
     put_page(p);
-    if (index == 0) break;
+    if (*index == ~0ul) break;
+  }
+  return nullptr;
+}
+
+int address_space_operations::write_pages(address_space* m, u64 first, u64 last, u64 limit) const {
+  int error = 0;
+  for (u64 index = first, written = 0; written < limit; ++index, ++written) {
+    page* p = take_dirty_page(m, &index, last);
+    if (p == nullptr) break;
+    p->set(PG_writeback);
+    count_vm(NR_WRITEBACK);
+    if (const int e = write_page(p); e != 0) error = e;
+    put_page(p);
   }
   return error;
 }
 
+int write_dirty_pages(address_space* m, u64 limit) { return m->a_ops->write_pages(m, 0, ~0ul >> 1, limit); }
+
 int filemap_write_and_wait(address_space* m, loff_t first, loff_t last, bool wait) {
   if (m->a_ops == nullptr || !m->a_ops->writes_back() || m->nrpages == 0) return 0;
-  int error = write_dirty_pages(m, ~0ul);
+  const u64 last_index = static_cast<u64>(last) >> kPageShift;
+  const bool mapped = !m->i_mmap.empty();
+  int error = m->nr_dirty.load() == 0 && !mapped
+                  ? 0
+                  : m->a_ops->write_pages(m, static_cast<u64>(first) >> kPageShift, last_index, ~0ul);
   if (wait) {
     u64 index = static_cast<u64>(first) >> kPageShift;
     for (;;) {
@@ -415,7 +423,7 @@ int filemap_write_and_wait(address_space* m, loff_t first, loff_t last, bool wai
         if (p != nullptr) p->refcount.inc();
       }
       if (p == nullptr) break;
-      if (static_cast<u64>(last) >> kPageShift < index) {
+      if (last_index < index) {
         put_page(p);
         break;
       }
@@ -462,6 +470,26 @@ void truncate_inode_pages(address_space* m, loff_t from) {
     unlock_page(p);
     put_page(p);
     ++index;
+  }
+}
+
+void truncate_inode_pages_range(address_space* m, u64 first, u64 last) {
+  for (u64 index = first; index <= last; ++index) {
+    page* p = nullptr;
+    {
+      IrqGuard guard(m->tree_lock);
+      p = static_cast<page*>(m->pages.next(&index));
+      if (p != nullptr && index <= last) p->refcount.inc();
+    }
+    if (p == nullptr || index > last) return;
+    lock_page(p);
+    wait_on_page_writeback(p);
+    if (p->mapping == m) {
+      remove_locked_page(m, p);
+      put_page(p);  // the cache's reference
+    }
+    unlock_page(p);
+    put_page(p);
   }
 }
 

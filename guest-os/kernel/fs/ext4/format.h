@@ -11,13 +11,25 @@ constexpr u16 EXT4_MAGIC = 0xef53, EXT4_EXTENT_MAGIC = 0xf30a;
 constexpr u32 EXT4_ROOT_INO = 2;
 constexpr u16 EXT4_STATE_CLEAN = 1;
 
+constexpr u32 EXT4_COMPAT_HAS_JOURNAL = 4, EXT4_COMPAT_EXT_ATTR = 8, EXT4_COMPAT_DIR_INDEX = 0x20,
+              EXT4_COMPAT_SPARSE_SUPER2 = 0x200, EXT4_COMPAT_ORPHAN_FILE = 0x1000;
 constexpr u32 EXT4_INCOMPAT_FILETYPE = 2, EXT4_INCOMPAT_RECOVER = 4, EXT4_INCOMPAT_META_BG = 0x10,
               EXT4_INCOMPAT_EXTENTS = 0x40, EXT4_INCOMPAT_64BIT = 0x80, EXT4_INCOMPAT_FLEX_BG = 0x200,
-              EXT4_INCOMPAT_CSUM_SEED = 0x2000, EXT4_INCOMPAT_LARGEDIR = 0x4000;
+              EXT4_INCOMPAT_CSUM_SEED = 0x2000, EXT4_INCOMPAT_LARGEDIR = 0x4000, EXT4_INCOMPAT_INLINE_DATA = 0x8000;
 constexpr u32 EXT4_INCOMPAT_KNOWN = EXT4_INCOMPAT_FILETYPE | EXT4_INCOMPAT_RECOVER | EXT4_INCOMPAT_META_BG |
                                     EXT4_INCOMPAT_EXTENTS | EXT4_INCOMPAT_64BIT | EXT4_INCOMPAT_FLEX_BG |
-                                    EXT4_INCOMPAT_CSUM_SEED | EXT4_INCOMPAT_LARGEDIR;
-constexpr u32 EXT4_RO_COMPAT_HUGE_FILE = 8, EXT4_RO_COMPAT_METADATA_CSUM = 0x400;
+                                    EXT4_INCOMPAT_CSUM_SEED | EXT4_INCOMPAT_LARGEDIR | EXT4_INCOMPAT_INLINE_DATA;
+constexpr u32 EXT4_RO_COMPAT_SPARSE_SUPER = 1, EXT4_RO_COMPAT_LARGE_FILE = 2, EXT4_RO_COMPAT_HUGE_FILE = 8,
+              EXT4_RO_COMPAT_GDT_CSUM = 0x10, EXT4_RO_COMPAT_DIR_NLINK = 0x20, EXT4_RO_COMPAT_EXTRA_ISIZE = 0x40,
+              EXT4_RO_COMPAT_METADATA_CSUM = 0x400, EXT4_RO_COMPAT_ORPHAN_PRESENT = 0x10000;
+// What a mount for writing understands; others (quota, bigalloc, verity, ...) leave it read-only.
+constexpr u32 EXT4_RO_COMPAT_WRITABLE = EXT4_RO_COMPAT_SPARSE_SUPER | EXT4_RO_COMPAT_LARGE_FILE |
+                                        EXT4_RO_COMPAT_HUGE_FILE | EXT4_RO_COMPAT_GDT_CSUM | EXT4_RO_COMPAT_DIR_NLINK |
+                                        EXT4_RO_COMPAT_EXTRA_ISIZE | EXT4_RO_COMPAT_METADATA_CSUM |
+                                        EXT4_RO_COMPAT_ORPHAN_PRESENT;
+constexpr u16 EXT4_BG_INODE_UNINIT = 1, EXT4_BG_BLOCK_UNINIT = 2, EXT4_BG_INODE_ZEROED = 4;
+constexpr u32 EXT4_FLAGS_SIGNED_HASH = 1, EXT4_FLAGS_UNSIGNED_HASH = 2;
+constexpr u16 EXT4_STATE_ERROR = 2;
 
 struct ext4_super_block {
   u32 s_inodes_count, s_blocks_count_lo, s_r_blocks_count_lo, s_free_blocks_count_lo, s_free_inodes_count,
@@ -49,7 +61,9 @@ struct ext4_super_block {
   u16 s_reserved_pad;
   u8 s_statistics[0x270 - 0x178];  // counters and error records
   u32 s_checksum_seed;
-  u8 s_reserved[0x3fc - 0x274];
+  u8 s_times_high[0x280 - 0x274];
+  u32 s_orphan_file_inum;
+  u8 s_reserved[0x3fc - 0x284];
   u32 s_checksum;
 };
 static_assert(sizeof(ext4_super_block) == 1024);
@@ -67,8 +81,8 @@ struct ext4_group_desc {
 };
 static_assert(sizeof(ext4_group_desc) == 64);
 
-constexpr u32 EXT4_EXTENTS_FL = 0x80000, EXT4_HUGE_FILE_FL = 0x40000, EXT4_INLINE_DATA_FL = 0x10000000,
-              EXT4_IMMUTABLE_FL = 0x10, EXT4_APPEND_FL = 0x20, EXT4_NOATIME_FL = 0x80;
+constexpr u32 EXT4_INDEX_FL = 0x1000, EXT4_EXTENTS_FL = 0x80000, EXT4_HUGE_FILE_FL = 0x40000,
+              EXT4_INLINE_DATA_FL = 0x10000000, EXT4_IMMUTABLE_FL = 0x10, EXT4_APPEND_FL = 0x20, EXT4_NOATIME_FL = 0x80;
 struct ext4_inode {
   u16 i_mode, i_uid;
   u32 i_size_lo, i_atime, i_ctime, i_mtime, i_dtime;
@@ -97,6 +111,7 @@ struct ext4_extent_idx {
   u16 ei_leaf_hi, ei_unused;
 };
 constexpr u16 kMaxInitExtent = 32768;
+constexpr u32 kMaxExtentDepth = 5;
 
 struct ext4_dir_entry {
   u32 inode;
@@ -104,6 +119,35 @@ struct ext4_dir_entry {
   u8 name_len, file_type;
   char name[];
 };
+// An indexed directory: block 0 holds ".", ".." and the root of the index; inner nodes are one empty entry, then the
+// same table. Entry 0 of a table has limit and count where the others have the hash.
+struct ext4_dx_entry {
+  u32 hash, block;
+};
+struct ext4_dx_root_info {
+  u32 reserved_zero;
+  u8 hash_version, info_length, indirect_levels, unused_flags;
+};
+constexpr u32 kDxRootInfoAt = 24, kDxRootTableAt = 32, kDxNodeTableAt = 8;
+
+// Extended attributes: in the inode after i_extra_isize (a bare magic first), or in a block with a header.
+constexpr u32 EXT4_XATTR_MAGIC = 0xea020000;
+struct ext4_xattr_header {
+  u32 h_magic, h_refcount, h_blocks, h_hash, h_checksum, h_reserved[3];
+};
+struct ext4_xattr_entry {
+  u8 e_name_len, e_name_index;
+  u16 e_value_offs;
+  u32 e_value_inum, e_value_size, e_hash;
+  char e_name[];
+};
+
+// A block of the orphan file: inode numbers, then this. [Linux fs/ext4 orphan file]
+struct ext4_orphan_tail {
+  u32 ob_magic, ob_checksum;
+};
+constexpr u32 EXT4_ORPHAN_MAGIC = 0x0b10ca04;
+
 constexpr u8 kDirTailType = 0xde;  // file_type of the false entry that holds a block's checksum
 
 }  // namespace xm::os
