@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Options that connect those who control the machine: -qmp, -mon, -gdb.
+// Options that connect those who control the machine: -qmp, -mon, -gdb, -vnc.
 #include "emu/cli/option_handlers.h"
 #include "emu/cli/option_string.h"
 
@@ -29,6 +29,13 @@ Result<void> handle_mon(Config& config, const std::string& value) {
   } else {
     return Error{"unknown mode '" + mode + "': -mon; use readline or control"};
   }
+  return {};
+}
+
+// A machine that is watched over VNC opens no window.
+Result<void> handle_vnc(Config& config, const std::string& value) {
+  config.vnc = value == "none" ? "" : value;
+  if (config.display == machine::DisplayKind::Default) config.display = machine::DisplayKind::None;
   return {};
 }
 

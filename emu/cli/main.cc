@@ -16,6 +16,7 @@
 #include "emu/cli/options.h"
 #include "emu/cli/trace_verb.h"
 #include "emu/display/sdl_window.h"
+#include "emu/display/vnc_server.h"
 #include "emu/gdb/gdb_server.h"
 #include "emu/machine/registry.h"
 #include "emu/monitor/monitor.h"
@@ -55,6 +56,14 @@ int run_machine(machine::Config config) {
   std::vector<std::unique_ptr<monitor::QmpServer>> controls;
   for (devices::CharBackend* port : machine.qmp_ports())
     controls.push_back(std::make_unique<monitor::QmpServer>(machine, *port));
+  std::unique_ptr<display::VncServer> vnc;
+  if (!machine.config().vnc.empty()) {
+    Result<std::unique_ptr<display::VncServer>> opened = display::VncServer::open(machine, machine.config().vnc);
+    if (!opened.ok()) return fail(opened.error());
+    vnc = std::move(*opened);
+    machine.set_vnc({.set_password = [&vnc](const std::string& password) { vnc->set_password(password); },
+                     .describe = [&vnc] { return vnc->describe(); }});
+  }
   std::unique_ptr<gdb::GdbServer> debugger;
   if (machine.gdb_port() != nullptr) {
     debugger = std::make_unique<gdb::GdbServer>(

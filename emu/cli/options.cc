@@ -79,6 +79,7 @@ constexpr OptionRow kOptions[] = {
     {"display", "sdl|none", "Screen", "window, or none", handle_display},
     {"nographic", "", "Screen", "no window; serial port and monitor on the terminal (Ctrl-A h for help)",
      handle_nographic},
+    {"vnc", "[HOST]:N[,..]", "Screen", "VNC server on port 5900+N; password=on (set by the monitor)", handle_vnc},
     {"full-screen", "", "Screen", "start in full screen", set_flag<&Config::full_screen>},
 
     {"monitor", "DEV", "Control", "monitor console on a character device", handle_monitor},
@@ -110,7 +111,6 @@ constexpr RefusedOption kRefused[] = {
     {"replay", "take a copy of the disk image with -snapshot"},
     {"loadvm", "start from a disk image"},
     {"numa", "use -smp without a NUMA topology"},
-    {"vnc", "use -display sdl or the monitor's screendump"},
     {"blockdev", "use -drive"},
     {"object", "use -netdev and -device without objects"},
     {"usb", "use the PS/2 keyboard and mouse, which are always there"},

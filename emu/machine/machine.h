@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -83,6 +84,13 @@ class Machine final : private BoardOwner {
   void remove_listener(MachineListener& listener) { std::erase(listeners_, &listener); }
   // Where the character devices are: label and QEMU's name of the back end ("serial0", "pty:/dev/pts/3").
   const std::vector<std::pair<std::string, std::string>>& character_names() const { return character_names_; }
+  // What monitors ask of the VNC server, if there is one (empty functions: none).
+  struct Vnc {
+    std::function<void(const std::string& password)> set_password;
+    std::function<std::string()> describe;
+  };
+  void set_vnc(Vnc vnc) { vnc_ = std::move(vnc); }
+  const Vnc& vnc() const { return vnc_; }
   devices::CharBackend* gdb_port() { return gdb_port_; }
   // The control sockets of -qmp.
   const std::vector<devices::CharBackend*>& qmp_ports() const { return qmp_ports_; }
@@ -116,6 +124,7 @@ class Machine final : private BoardOwner {
   devices::CharBackend* monitor_port_ = nullptr;
   std::vector<devices::CharBackend*> qmp_ports_;
   devices::CharBackend* gdb_port_ = nullptr;
+  Vnc vnc_;
   std::vector<std::pair<std::string, std::string>> character_names_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<EngineMaker> maker_;

@@ -134,8 +134,17 @@ std::string mouse_button(Machine& machine, const Words& words) {
   return "";
 }
 
+std::string set_password(Machine& machine, const Words& words) {
+  if (words.size() < 3 || words[1] != "vnc") return "usage: set_password vnc WORD";
+  if (!machine.vnc().set_password) return "error: no VNC server; start with -vnc";
+  machine.vnc().set_password(words[2]);
+  return "";
+}
+
 std::string change(Machine& machine, const Words& words) {
-  if (words.size() < 3) return "usage: change DRIVE FILE";
+  if (words.size() < 3) return "usage: change DRIVE FILE, or change vnc password WORD";
+  if (words[1] == "vnc" && words[2] == "password")
+    return set_password(machine, {"", "vnc", words.size() > 3 ? words[3] : ""});
   return machine.board().change_medium(words[1], words[2]);
 }
 
@@ -182,6 +191,7 @@ constexpr Command kCommands[] = {
     {"mouse_move", "DX DY [DZ]", "move the mouse", mouse_move},
     {"mouse_button", "STATE", "press and release mouse buttons (1 left, 2 right, 4 middle)", mouse_button},
     {"change", "DRIVE FILE", "insert a medium into a removable drive", change},
+    {"set_password", "vnc WORD", "password of the VNC server", set_password},
     {"eject", "DRIVE", "take the medium out of a removable drive", eject},
     {"x", "/FMT ADDR", "examine guest-virtual memory, e.g. x/8xg 0xffff800000000000", examine_virtual},
     {"xp", "/FMT ADDR", "examine guest-physical memory, e.g. xp/16xb 0x7c00", examine_physical},
@@ -215,6 +225,10 @@ constexpr Topic kTopics[] = {
     {"pic", "interrupt controllers", [](Machine& machine) { return board_topic(machine, "pic"); }},
     {"block", "drives", [](Machine& machine) { return board_topic(machine, "block"); }},
     {"network", "NICs and their back ends", [](Machine& machine) { return board_topic(machine, "network"); }},
+    {"vnc", "VNC server and its clients",
+     [](Machine& machine) {
+       return machine.vnc().describe ? machine.vnc().describe() : std::string("Server: disabled");
+     }},
     {"display", "video mode",
      [](Machine& machine) {
        return machine.board().display() != nullptr ? machine.board().display()->mode_description() : "none";

@@ -181,6 +181,10 @@ Result<Json> change_medium(Machine& machine, const Json& arguments) {
   return done();
 }
 
+Result<Json> set_vnc_password(Machine& machine, const Json& arguments) {
+  return by_monitor(machine, "set_password vnc " + TRY(text_of(arguments, "password")));
+}
+
 constexpr QmpCommand kCommands[] = {
     {"stop", stop},
     {"cont", cont},
@@ -192,6 +196,8 @@ constexpr QmpCommand kCommands[] = {
     {"screendump", screendump},
     {"send-key", send_key},
     {"input-send-event", input_send_event},
+    {"change-vnc-password", set_vnc_password},
+    {"set_password", set_vnc_password},
     {"memsave", memsave},
     {"pmemsave", pmemsave},
     {"eject", eject},
