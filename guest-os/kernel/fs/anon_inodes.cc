@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Files without a place in any directory: pidfd, eventfd and their kin. They share one inode.
+// Files without a place in any directory: pidfd, eventfd, timerfd and their kin. They share one inode.
 #include "kernel/fs/anon_inodes.h"
 
-#include "kernel/fs/file_table.h"
-#include "kernel/fs/pidfd.h"
-#include "kernel/fs/poll.h"
+#include "kernel/fs/fs.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/slab.h"
 #include "kernel/task/task_struct.h"
@@ -32,17 +30,6 @@ int fill_anon(super_block* sb, const char*, const char*, u64) {
 }
 constinit file_system_type anon_type{"anon_inodefs", FS_SINGLE, fill_anon};
 
-struct PidfdOps final : file_operations {
-  void release(inode*, file* f) const override { put_task(static_cast<task_struct*>(f->private_data)); }
-  u32 poll(file* f, poll_table* table) const override {
-    task_struct* t = static_cast<task_struct*>(f->private_data);
-    poll_wait(f, t->signal->pidfd_wait, table);
-    return t->exit_state != 0 && t->signal->nr_threads <= 1 ? POLLIN | POLLRDNORM : 0;
-  }
-  bool has_poll() const override { return true; }
-};
-constinit const PidfdOps pidfd_ops{};
-
 }  // namespace
 
 void anon_inodes_init() {
@@ -63,25 +50,6 @@ Result<file*> anon_inode_file(const char* name, const file_operations* op, void*
   f->f_mode &= ~FMODE_LSEEK;
   f->private_data = data;
   return f;
-}
-
-int pidfd_create(task_struct* t, u32 flags) {
-  get_task(t);
-  auto f = anon_inode_file("[pidfd]", &pidfd_ops, t, O_RDWR | (flags & O_NONBLOCK));
-  if (!f.ok()) {
-    put_task(t);
-    return -f.error();
-  }
-  const int fd = receive_fd(f.value(), O_CLOEXEC);
-  if (fd < 0) fput(f.value());
-  return fd;
-}
-
-int pidfd_to_pid(int fd, bool* nonblocking) {
-  FileRef f(fd);
-  if (!f || f->f_op != &pidfd_ops) return -EBADF;
-  *nonblocking = (f->f_flags & O_NONBLOCK) != 0;
-  return static_cast<task_struct*>(f->private_data)->pid;
 }
 
 }  // namespace xm::os

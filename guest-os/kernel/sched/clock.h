@@ -11,6 +11,7 @@ u64 local_clock();     // ns since the TSC was calibrated; 0 before
 u64 ktime_get();       // CLOCK_MONOTONIC, ns
 u64 ktime_get_real();  // CLOCK_REALTIME, ns since 1970
 void set_real_time(u64 ns);
+u64 real_time_changes();  // how often it was set
 void udelay(u64 microseconds);
 void ndelay(u64 nanoseconds);
 

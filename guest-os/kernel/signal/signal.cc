@@ -3,6 +3,7 @@
 // [POSIX 2.4] GAP: no core files (the status says "dumped" when Linux would have tried and RLIMIT_CORE allows it).
 #include "kernel/signal/signal.h"
 
+#include "abi/fs.h"
 #include "kernel/arch/x86_64/switch.h"
 #include "kernel/init/printk.h"
 #include "kernel/lib/string.h"
@@ -11,6 +12,9 @@
 #include "kernel/task/wait.h"
 
 namespace xm::os {
+
+constinit wait_queue_head signalfd_wait{};
+
 namespace {
 
 constexpr sigset_t kStopSet = sigmask(SIGSTOP) | sigmask(SIGTSTP) | sigmask(SIGTTIN) | sigmask(SIGTTOU);
@@ -112,7 +116,6 @@ void complete_signal(int sig, task_struct* t, bool group) {
 int queue_locked(int sig, siginfo* info, task_struct* t, bool group) {
   if (t->exit_state != 0 && (!group || t->signal->live.load() == 0)) return 0;
   prepare_signal(sig, t);
-  wake_up_all(t->sighand->signalfd_wait, 1);
   if (ignored(t, sig)) return 0;
   sigpending* p = group ? &t->signal->shared_pending : &t->pending;
   if (sig < SIGRTMIN && (p->signal & sigmask(sig)) != 0) return 0;  // already pending: classic signals do not count
@@ -138,6 +141,7 @@ int queue_locked(int sig, siginfo* info, task_struct* t, bool group) {
     }
   }
   p->signal |= sigmask(sig);
+  wake_up_all(signalfd_wait, POLLIN);
   complete_signal(sig, t, group);
   return 0;
 }

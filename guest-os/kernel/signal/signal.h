@@ -28,6 +28,9 @@ void force_sig(int sig);  // to current; cannot be ignored or blocked
 void force_sig_fault(int sig, int code, u64 address);
 void zap_other_threads(task_struct* t);  // siglock held: SIGKILL to all others
 
+// Readers of signalfds, of all processes: woken by every queued signal.
+extern wait_queue_head signalfd_wait;
+
 int dequeue_signal(task_struct* t, sigset_t mask, siginfo* info);  // siglock held; 0: none
 void flush_sigqueue(sigpending* p);
 void set_current_blocked(sigset_t set);

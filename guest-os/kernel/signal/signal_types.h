@@ -31,7 +31,6 @@ struct sighand_struct {
   Atomic<s32> count{1};
   spinlock_t siglock{LockRank::Sighand};
   sigaction action[kNsig]{};
-  wait_queue_head signalfd_wait;
 };
 
 constexpr u32 SIGNAL_STOP_STOPPED = 1, SIGNAL_STOP_CONTINUED = 2, SIGNAL_GROUP_EXIT = 4, SIGNAL_CLD_STOPPED = 0x10,

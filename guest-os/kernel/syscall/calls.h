@@ -248,6 +248,32 @@ long sys_recvmmsg(int fd, u64 messages, u32 count, u32 flags, u64 timeout);
 long sys_shutdown(int fd, int how);
 long sys_setsockopt(int fd, int level, int name, u64 value, int length);
 long sys_getsockopt(int fd, int level, int name, u64 value, u64 length);
+// ipc/
+long sys_shmget(int key, u64 size, int flags);
+long sys_shmat(int id, u64 address, int flags);
+long sys_shmdt(u64 address);
+long sys_shmctl(int id, int command, u64 buffer);
+long sys_semget(int key, int nsems, int flags);
+long sys_semop(int id, u64 operations, u32 count);
+long sys_semtimedop(int id, u64 operations, u32 count, u64 timeout);
+long sys_semctl(int id, int number, int command, u64 argument);
+long sys_msgget(int key, int flags);
+long sys_msgsnd(int id, u64 message, u64 size, int flags);
+long sys_msgrcv(int id, u64 message, u64 size, s64 type, int flags);
+long sys_msgctl(int id, int command, u64 buffer);
+// fs/timerfd.cc, fs/signalfd.cc, fs/pidfd.cc
+long sys_timerfd_create(int clock, u32 flags);
+long sys_timerfd_settime(int fd, int flags, const itimerspec_abi* value, itimerspec_abi* old);
+long sys_timerfd_gettime(int fd, itimerspec_abi* out);
+long sys_signalfd(int fd, const sigset_t* mask, u64 size);
+long sys_signalfd4(int fd, const sigset_t* mask, u64 size, u32 flags);
+long sys_pidfd_open(int pid, u32 flags);
+long sys_pidfd_send_signal(int fd, int sig, const siginfo* info, u32 flags);
+long sys_pidfd_getfd(int fd, int target, u32 flags);
+// task/process_vm.cc
+long sys_process_vm_readv(int pid, u64 local, u64 local_count, u64 remote, u64 remote_count, u64 flags);
+long sys_process_vm_writev(int pid, u64 local, u64 local_count, u64 remote, u64 remote_count, u64 flags);
+long sys_kcmp(int pid1, int pid2, int type, u64 index1, u64 index2);
 // scheduling.cc
 long sys_sched_yield();
 long sys_sched_setparam(int pid, const int* param);

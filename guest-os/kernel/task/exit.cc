@@ -5,6 +5,7 @@
 #include "kernel/drivers/tty.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/init/printk.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/sched/sched.h"
@@ -232,6 +233,7 @@ void do_exit(int code) {
   } else {
     mm_release_vfork(t);
   }
+  exit_sem(t);
   if (t->files != nullptr) {
     files_struct* files = t->files;
     {

@@ -5,6 +5,7 @@
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/init/printk.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/slab.h"
@@ -333,6 +334,7 @@ long do_clone(const CloneRequest& r) {
   if (error == 0) error = copy_signal(r.flags, t);
   if (error == 0 && r.thread_fn == nullptr) error = copy_mm(r.flags, t);
   if (error == 0) error = copy_thread(r, t);
+  if (error == 0) error = copy_semundo(r.flags, t);
   if (error != 0) {
     undo(t, (r.flags & CLONE_THREAD) != 0);
     return error;

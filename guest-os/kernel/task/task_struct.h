@@ -21,6 +21,7 @@ struct files_struct;
 struct fs_struct;
 struct nsproxy;
 struct futex_waiter;
+struct sem_undo_list;
 
 // Per-thread words of the architecture.
 struct thread_struct {
@@ -117,6 +118,7 @@ struct task_struct {
   u64 rseq = 0;
   u32 rseq_len = 0, rseq_sig = 0;
   completion* vfork_done = nullptr;
+  sem_undo_list* sysvsem = nullptr;
   // restart_syscall: what to do when a stopped sleep goes on.
   long (*restart_fn)(task_struct*) = nullptr;
   u64 restart_args[4]{};

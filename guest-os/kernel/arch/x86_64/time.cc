@@ -19,6 +19,7 @@ constinit u64 tsc_start = 0;
 constinit u64 tsc_to_ns_mult = 0;  // ns = ticks * mult >> 32
 constinit u64 lapic_khz = 0;       // timer ticks (after the divider) per ms
 constinit u64 real_offset = 0;     // CLOCK_REALTIME - CLOCK_MONOTONIC
+constinit Atomic<u64> real_changes{0};
 
 struct CpuTimers {
   spinlock_t lock{LockRank::Timer};
@@ -150,7 +151,11 @@ u64 local_clock() {
 }
 u64 ktime_get() { return local_clock(); }
 u64 ktime_get_real() { return local_clock() + read_once(real_offset); }
-void set_real_time(u64 ns) { write_once(real_offset, ns - local_clock()); }
+void set_real_time(u64 ns) {
+  write_once(real_offset, ns - local_clock());
+  real_changes.inc();
+}
+u64 real_time_changes() { return real_changes.load(); }
 
 void ndelay(u64 ns) {
   if (tsc_khz_value == 0) return;
