@@ -7,6 +7,7 @@
 #include "kernel/fs/tmpfs.h"
 #include "kernel/init/printk.h"
 #include "kernel/lib/format.h"
+#include "kernel/mm/shmem.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
@@ -42,9 +43,16 @@ struct ZeroOps final : StreamOps {
   ssize_t read_iter(file*, iov_iter& to, loff_t&) const override { return fill_zeros(to); }
   ssize_t write_iter(file*, iov_iter& from, loff_t&) const override { return static_cast<ssize_t>(from.count()); }
   int mmap(file*, vm_area_struct* v) const override {
-    if ((v->vm_flags & VM_SHARED) != 0)
-      return -ENODEV;  // GAP: shared mappings of /dev/zero; MAP_ANONYMOUS does the same
-    return 0;
+    if ((v->vm_flags & VM_SHARED) == 0) {
+      v->anon = true;
+      return 0;
+    }
+    // Shared: a memory file of its own, as MAP_ANONYMOUS gets.
+    file* memory = TRY(shmem_file_setup("dev/zero", v->vm_end - v->vm_start));
+    fput(v->vm_file);
+    v->vm_file = memory;
+    v->vm_pgoff = 0;
+    return generic_file_mmap(memory, v);
   }
 };
 constinit const ZeroOps zero_ops{};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // epoll: a set of files with the events wanted of each, and a list of those that became ready. A file's wake-up puts
 // its item on the ready list; epoll_wait looks at the items there. Level-triggered items go back on the list while they
-// stay ready. [man 7 epoll] GAP: loops of epoll files inside each other are refused only one level deep.
+// stay ready. [man 7 epoll]
 #include "kernel/fs/eventpoll.h"
 
 #include "kernel/fs/file_table.h"
@@ -17,6 +17,7 @@ namespace {
 
 constexpr u32 EPOLLEXCLUSIVE = 1u << 28, EPOLLWAKEUP = 1u << 29, EPOLLONESHOT = 1u << 30, EPOLLET = 1u << 31;
 constexpr u32 kPrivateBits = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET;
+constexpr u32 kExclusiveBits = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 constexpr int EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3;
 
 struct [[gnu::packed]] epoll_event {
@@ -44,6 +45,7 @@ struct eventpoll {
   list_head items, ready;
   wait_queue_head wait;          // epoll_wait
   wait_queue_head poll_waiters;  // someone polls the epoll file itself
+  file* self = nullptr;          // for the nesting check
 };
 constinit mutex links_mutex{};  // file::f_epoll_links of all files
 
@@ -56,9 +58,10 @@ bool item_wake(wait_queue_entry* w, u32 key) {
     if ((item->event.events & ~kPrivateBits) == 0) return false;  // one shot, used up
     if (item->ready.empty()) list_add_tail(&item->ready, &ep->ready);
   }
+  const bool someone_waits = !ep->wait.head.empty();
   wake_up(ep->wait);
   wake_up(ep->poll_waiters, POLLIN);
-  return true;
+  return (item->event.events & EPOLLEXCLUSIVE) == 0 || someone_waits;
 }
 
 struct HookTable : poll_table {
@@ -70,6 +73,7 @@ struct HookTable : poll_table {
       h.queue = &q;
       h.wait.wake = item_wake;
       h.wait.private_data = item;
+      h.wait.exclusive = (item->event.events & EPOLLEXCLUSIVE) != 0;
       add_wait_queue(q, &h.wait);
       return;
     }
@@ -121,7 +125,9 @@ long collect(eventpoll* ep, epoll_event* user, int limit) {
       if (item->ready.empty()) list_add_tail(&item->ready, &ep->ready);
     }
   }
+  // What did not fit comes before what stays ready, so that nobody starves.
   IrqGuard ready_guard(ep->ready_lock);
+  list_splice_tail(&ep->ready, &scan);
   list_splice_tail(&scan, &ep->ready);
   return n;
 }
@@ -158,6 +164,25 @@ epitem* find_item(eventpoll* ep, const file* f, int fd) {
     if (item->target == f && item->fd == fd) return item;
   }
   return nullptr;
+}
+
+// How deep epoll files are nested below and above one; more than kMaxNesting, or a way back to `forbidden`, is a loop.
+constexpr int kMaxNesting = 4;
+int depth_below(eventpoll* ep, const eventpoll* forbidden, int level) {  // links_mutex held
+  if (ep == forbidden || level > kMaxNesting) return kMaxNesting + 1;
+  int deepest = 0;
+  for (epitem* item : entries<&epitem::link>(ep->items)) {
+    if (eventpoll* inner = epoll_of(item->target); inner != nullptr)
+      deepest = max(deepest, 1 + depth_below(inner, forbidden, level + 1));
+  }
+  return deepest;
+}
+int depth_above(const eventpoll* ep, int level) {
+  if (level > kMaxNesting) return kMaxNesting + 1;
+  int highest = 0;
+  for (epitem* item : entries<&epitem::file_link>(ep->self->f_epoll_links))
+    highest = max(highest, 1 + depth_above(item->ep, level + 1));
+  return highest;
 }
 
 // Looks once; a ready item joins the list at once.
@@ -204,6 +229,7 @@ long sys_epoll_create1(u32 flags) {
   eventpoll* ep = knew<eventpoll>();
   if (ep == nullptr) return -ENOMEM;
   file* f = TRY(anon_inode_file("[eventpoll]", &epoll_ops, ep, O_RDWR));
+  ep->self = f;
   const int fd = receive_fd(f, flags);
   if (fd < 0) fput(f);
   return fd;
@@ -218,12 +244,15 @@ long sys_epoll_ctl(int epfd, int operation, int fd, u64 user_event) {
   if (!target->f_op->has_poll()) return -EPERM;
   eventpoll* ep = epoll_of(f.get());
   if (ep == nullptr || f.get() == target.get()) return -EINVAL;
-  if (const eventpoll* inner = epoll_of(target.get()); inner != nullptr && operation == EPOLL_CTL_ADD) {
-    for (epitem* item : entries<&epitem::link>(const_cast<eventpoll*>(inner)->items)) {
-      if (item->target == f.get()) return -ELOOP;
-    }
+  eventpoll* inner = epoll_of(target.get());
+  if ((event.events & EPOLLEXCLUSIVE) != 0) {
+    if (operation == EPOLL_CTL_MOD) return -EINVAL;
+    if (operation == EPOLL_CTL_ADD && (inner != nullptr || (event.events & ~kExclusiveBits) != 0)) return -EINVAL;
   }
   MutexGuard links(links_mutex);
+  if (inner != nullptr && operation == EPOLL_CTL_ADD &&
+      1 + depth_below(inner, ep, 1) + depth_above(ep, 1) > kMaxNesting)
+    return -ELOOP;
   MutexGuard guard(ep->lock);
   epitem* item = find_item(ep, target.get(), fd);
   switch (operation) {
@@ -249,7 +278,7 @@ long sys_epoll_ctl(int epfd, int operation, int fd, u64 user_event) {
       return 0;
     case EPOLL_CTL_MOD:
       if (item == nullptr) return -ENOENT;
-      if ((event.events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
+      if ((item->event.events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
       item->event = {event.events | POLLERR | POLLHUP, event.data};
       check_item(ep, item, nullptr);
       return 0;
@@ -261,6 +290,22 @@ long sys_epoll_wait(int epfd, u64 events, int limit, int timeout_ms) {
   const bool timed = timeout_ms >= 0;
   const u64 expires = timeout_ms > 0 ? ktime_get() + static_cast<u64>(timeout_ms) * 1000000 : 0;
   return epoll_wait_common(epfd, reinterpret_cast<epoll_event*>(events), limit, timed, expires);
+}
+long sys_epoll_pwait2(int epfd, u64 events, int limit, const timespec_abi* timeout, const sigset_t* mask, u64 size) {
+  u64 ns = 0;
+  if (timeout != nullptr) {
+    timespec_abi ts;
+    TRY_INT(get_user(ts, timeout));
+    ns = static_cast<u64>(TRY_INT(timespec_to_ns(ts)));
+  }
+  if (mask != nullptr) {
+    if (size != sizeof(sigset_t)) return -EINVAL;
+    sigset_t s;
+    TRY_INT(get_user(s, mask));
+    set_user_sigmask(s);
+  }
+  return epoll_wait_common(epfd, reinterpret_cast<epoll_event*>(events), limit, timeout != nullptr,
+                           ns > 0 ? ktime_get() + ns : 0);
 }
 long sys_epoll_pwait(int epfd, u64 events, int limit, int timeout_ms, const sigset_t* mask, u64 size) {
   if (mask != nullptr) {

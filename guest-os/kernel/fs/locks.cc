@@ -29,8 +29,7 @@ constinit wait_queue_head lock_wait{};
 
 struct Blocked {  // a POSIX waiter, for deadlock detection
   list_head link;
-  const void* owner;
-  const void* holder;
+  const file_lock* want;
 };
 constinit list_head blocked{};
 
@@ -98,7 +97,10 @@ int apply(inode* i, const file_lock& want) {
     *at = l->next;
     kfree(l);
   }
-  fresh->next = nullptr;
+  // The locks of one owner stay in order of their start: F_GETLK reports the first.
+  at = &i->i_flock;
+  while (*at != nullptr && ((*at)->owner != want.owner || (*at)->start < fresh->start)) at = &(*at)->next;
+  fresh->next = *at;
   *at = fresh;
   return 0;
 }
@@ -108,7 +110,9 @@ bool would_deadlock(const void* owner, const void* holder) {
     if (holder == owner) return true;
     const void* next = nullptr;
     for (Blocked* b : entries<&Blocked::link>(blocked)) {
-      if (b->owner == holder) next = b->holder;
+      if (b->want->owner != holder) continue;
+      const file_lock* conflict = find_conflict(b->want->where, *b->want);
+      if (conflict != nullptr) next = conflict->owner;
     }
     holder = next;
   }
@@ -130,8 +134,7 @@ long acquire(file* f, const file_lock& want, bool wait) {
       if (!wait) return -EAGAIN;
       if (want.kind == LockKind::Posix) {
         if (would_deadlock(want.owner, conflict->owner)) return -EDEADLK;
-        self.owner = want.owner;
-        self.holder = conflict->owner;
+        self.want = &want;
         list_add(&self.link, &blocked);
       }
     }

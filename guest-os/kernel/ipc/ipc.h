@@ -29,6 +29,7 @@ struct ipc_ids {
   kern_ipc_perm** slots = nullptr;
   u32 capacity = 0, used = 0, next = 0;
   u32 seq = 0;
+  s64 next_id = -1;       // kernel.{shm,sem,msg}_next_id: what the next object gets if it is free
   s64 limit = kIpcSlots;  // kernel.shmmni and its like
 };
 

@@ -116,12 +116,14 @@ void show_msg(TextBuffer& out, void*) {
 }
 
 void msg_init() {
+  static constinit proc_number next_number{&msg_ids.next_id, -1, 0x7fffffff};
+  proc_create_number("sys/kernel/msg_next_id", 0644, &next_number);
   static constinit proc_number max_number{&msgmax, 0, 0x7fffffff};
   static constinit proc_number mnb_number{&msgmnb, 0, 0x7fffffff};
   static constinit proc_number mni_number{&msg_ids.limit, 0, kIpcMaxIds};
-  proc_create_number("kernel/msgmax", 0644, &max_number);
-  proc_create_number("kernel/msgmnb", 0644, &mnb_number);
-  proc_create_number("kernel/msgmni", 0644, &mni_number);
+  proc_create_number("sys/kernel/msgmax", 0644, &max_number);
+  proc_create_number("sys/kernel/msgmnb", 0644, &mnb_number);
+  proc_create_number("sys/kernel/msgmni", 0644, &mni_number);
   proc_create(&proc_root, "sysvipc/msg", 0444, show_msg);
 }
 FS_INITCALL(msg_init);

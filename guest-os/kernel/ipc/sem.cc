@@ -282,6 +282,8 @@ void show_sem_limits(TextBuffer& out, void*) {
   out.print("%u\t%u\t%u\t%ld\n", kSemMsl, kSemMsl * kIpcSlots, kSemOpm, sem_ids.limit);
 }
 void sem_init() {
+  static constinit proc_number next_number{&sem_ids.next_id, -1, 0x7fffffff};
+  proc_create_number("sys/kernel/sem_next_id", 0644, &next_number);
   proc_create(&proc_root, "sysvipc/sem", 0444, show_sem);
   proc_create(&proc_root, "sys/kernel/sem", 0644, show_sem_limits, show_limits_store);
 }

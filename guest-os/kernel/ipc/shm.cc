@@ -156,12 +156,14 @@ void show_shm(TextBuffer& out, void*) {
 }
 
 void shm_init() {
+  static constinit proc_number next_number{&shm_ids.next_id, -1, 0x7fffffff};
+  proc_create_number("sys/kernel/shm_next_id", 0644, &next_number);
   static constinit proc_number max_number{&shmmax, 0, static_cast<s64>(~0ul >> 1)};
   static constinit proc_number all_number{&shmall, 0, static_cast<s64>(~0ul >> 1)};
   static constinit proc_number mni_number{&shm_ids.limit, 0, kIpcMaxIds};
-  proc_create_number("kernel/shmmax", 0644, &max_number);
-  proc_create_number("kernel/shmall", 0644, &all_number);
-  proc_create_number("kernel/shmmni", 0644, &mni_number);
+  proc_create_number("sys/kernel/shmmax", 0644, &max_number);
+  proc_create_number("sys/kernel/shmall", 0644, &all_number);
+  proc_create_number("sys/kernel/shmmni", 0644, &mni_number);
   proc_create(&proc_root, "sysvipc/shm", 0444, show_shm);
 }
 FS_INITCALL(shm_init);

@@ -7,6 +7,21 @@
 
 namespace xm::os {
 
+namespace {
+int enter(ipc_ids& ids, kern_ipc_perm* p, int key, int flags, u32 slot, u32 seq) {
+  const cred* c = current_cred();
+  p->key = key;
+  p->uid = p->cuid = c->euid;
+  p->gid = p->cgid = c->egid;
+  p->mode = static_cast<u32>(flags) & 0777;
+  p->seq = seq;
+  p->id = static_cast<int>(seq * kIpcMaxIds + slot);
+  ids.slots[slot] = p;
+  ++ids.used;
+  return p->id;
+}
+}  // namespace
+
 int ipc_add(ipc_ids& ids, kern_ipc_perm* p, int key, int flags) {
   if (ids.used >= static_cast<u64>(ids.limit) || ids.used >= kIpcSlots) return -ENOSPC;
   if (ids.used == ids.capacity) {
@@ -18,21 +33,18 @@ int ipc_add(ipc_ids& ids, kern_ipc_perm* p, int key, int flags) {
     ids.slots = slots;
     ids.capacity = capacity;
   }
+  if (ids.next_id >= 0) {
+    const u32 wanted = static_cast<u32>(ids.next_id) % kIpcMaxIds;
+    const u32 sequence = static_cast<u32>(ids.next_id) / kIpcMaxIds;
+    ids.next_id = -1;
+    if (wanted < ids.capacity && ids.slots[wanted] == nullptr) return enter(ids, p, key, flags, wanted, sequence);
+  }
   // Slots are taken round about, so that identifiers are not reused at once.
   u32 slot = ids.next;
   while (slot >= ids.capacity || ids.slots[slot] != nullptr) slot = slot + 1 >= ids.capacity ? 0 : slot + 1;
   if (slot < ids.next) ids.seq = (ids.seq + 1) % (0x7fffffff / kIpcMaxIds);
   ids.next = slot + 1;
-  const cred* c = current_cred();
-  p->key = key;
-  p->uid = p->cuid = c->euid;
-  p->gid = p->cgid = c->egid;
-  p->mode = static_cast<u32>(flags) & 0777;
-  p->seq = ids.seq;
-  p->id = static_cast<int>(ids.seq * kIpcMaxIds + slot);
-  ids.slots[slot] = p;
-  ++ids.used;
-  return p->id;
+  return enter(ids, p, key, flags, slot, ids.seq);
 }
 
 kern_ipc_perm* ipc_find_key(ipc_ids& ids, int key) {

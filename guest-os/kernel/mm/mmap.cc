@@ -13,6 +13,10 @@ namespace {
 
 constexpr u64 kMmapMinAddress = 65536;
 constexpr u32 kMaxMapCount = 65530;
+// What MAP_SHARED_VALIDATE lets pass, [man 2 mmap]: the old flags that every kernel knew.
+constexpr u64 kKnownMapFlags = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED |
+                               MAP_NORESERVE | MAP_GROWSDOWN | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |
+                               MAP_32BIT | MAP_FIXED_NOREPLACE | MAP_SYNC;
 
 u64 prot_to_vm(u64 prot) {
   return ((prot & PROT_READ) != 0 ? VM_READ : 0) | ((prot & PROT_WRITE) != 0 ? VM_WRITE : 0) |
@@ -158,7 +162,7 @@ long do_mmap(file* f, u64 address, u64 length, u64 prot, u64 flags, u64 pgoff) {
   }
   if (f != nullptr) {
     if (type == MAP_SHARED_VALIDATE) {
-      if ((flags & MAP_SYNC) != 0) return -EOPNOTSUPP;
+      if ((flags & ~kKnownMapFlags) != 0 || (flags & MAP_SYNC) != 0) return -EOPNOTSUPP;
       type = MAP_SHARED;
     }
     if (type != MAP_SHARED && type != MAP_PRIVATE) return -EINVAL;

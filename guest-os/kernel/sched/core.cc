@@ -5,6 +5,7 @@
 #include "kernel/arch/x86_64/smp.h"
 #include "kernel/arch/x86_64/switch.h"
 #include "kernel/init/printk.h"
+#include "kernel/mm/uaccess.h"
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
@@ -150,6 +151,7 @@ void cond_resched() {
 extern "C" void schedule_tail(task_struct* prev) {
   finish_task_switch(prev);
   preempt_enable();
+  if (current->set_child_tid != 0) put_user_at(current->pid, current->set_child_tid);  // CLONE_CHILD_SETTID
 }
 
 void resched_curr(rq& q) {

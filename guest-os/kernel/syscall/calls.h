@@ -274,6 +274,15 @@ long sys_pidfd_getfd(int fd, int target, u32 flags);
 long sys_process_vm_readv(int pid, u64 local, u64 local_count, u64 remote, u64 remote_count, u64 flags);
 long sys_process_vm_writev(int pid, u64 local, u64 local_count, u64 remote, u64 remote_count, u64 flags);
 long sys_kcmp(int pid1, int pid2, int type, u64 index1, u64 index2);
+long sys_mq_open(const char* name, u32 flags, umode_t mode, u64 attr);
+long sys_mq_unlink(const char* name);
+long sys_mq_timedsend(int fd, const char* text, u64 length, u32 priority, u64 timeout);
+long sys_mq_timedreceive(int fd, char* text, u64 length, u32* priority, u64 timeout);
+long sys_mq_notify(int fd, u64 event);
+long sys_mq_getsetattr(int fd, u64 fresh, u64 old);
+long sys_acct(const char* name);
+long sys_adjtimex(u64 timex);
+long sys_clock_adjtime(int clock, u64 timex);
 // scheduling.cc
 long sys_sched_yield();
 long sys_sched_setparam(int pid, const int* param);

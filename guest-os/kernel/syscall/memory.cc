@@ -81,7 +81,8 @@ long change_flags(u64 start, u64 end, u64 set, u64 clear) {
 }  // namespace
 
 long sys_madvise(u64 address, u64 length, int advice) {
-  const bool known = (advice >= 0 && advice <= 4) || (advice >= 8 && advice <= 23);
+  // No same-page merging and no huge pages: as a kernel built without them.
+  const bool known = (advice >= 0 && advice <= 4) || (advice >= 8 && advice <= 11) || (advice >= 16 && advice <= 23);
   if (!known) return -EINVAL;
   TRY_INT(check_range(address, length));
   if (length == 0) return 0;
@@ -197,7 +198,7 @@ long sys_mincore(u64 address, u64 length, u8* vec) {
 }
 
 namespace {
-long lock_range(u64 address, u64 length, bool lock) {
+long lock_range(u64 address, u64 length, bool lock, bool on_fault = false) {
   const u64 start = address & kPageMask;
   length = page_align(length + (address & ~kPageMask));
   const u64 end = start + length;
@@ -212,14 +213,14 @@ long lock_range(u64 address, u64 length, bool lock) {
     TRY_INT(
         change_flags(start, end, lock ? static_cast<u64>(VM_LOCKED) : 0ul, lock ? 0ul : static_cast<u64>(VM_LOCKED)));
   }
-  if (lock) populate_range(start, length);
+  if (lock && !on_fault) populate_range(start, length);
   return 0;
 }
 }  // namespace
 
 long sys_mlock(u64 address, u64 length) { return lock_range(address, length, true); }
 long sys_mlock2(u64 address, u64 length, int flags) {
-  return (flags & ~1) != 0 ? -EINVAL : lock_range(address, length, true);
+  return (flags & ~1) != 0 ? -EINVAL : lock_range(address, length, true, (flags & 1) != 0);
 }
 long sys_munlock(u64 address, u64 length) { return lock_range(address, length, false); }
 

@@ -157,8 +157,10 @@ long sleep_common(int clock, int flags, u64 ns, u64* remaining) {
 }
 
 long sys_clock_nanosleep(int clock, int flags, const timespec_abi* request, timespec_abi* remain) {
-  if (!known_sleep_clock(clock))
-    return clock == CLOCK_THREAD_CPUTIME_ID || clock < 0 || clock > CLOCK_TAI ? -EINVAL : -EOPNOTSUPP;
+  if (!known_sleep_clock(clock)) {
+    u64 ns;
+    return clock_now(clock, ns) == 0 ? -EOPNOTSUPP : -EINVAL;
+  }
   timespec_abi ts;
   TRY_INT(get_user(ts, request));
   const s64 ns = TRY_INT(timespec_to_ns(ts));

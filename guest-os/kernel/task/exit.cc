@@ -10,6 +10,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
+#include "kernel/task/acct.h"
 #include "kernel/task/futex.h"
 #include "kernel/task/task_struct.h"
 #include "kernel/task/wait.h"
@@ -228,6 +229,7 @@ void do_exit(int code) {
     if (t->mm != nullptr) t->signal->maxrss = max(t->signal->maxrss, t->mm->hiwater_rss);
   }
   t->exit_code = code;
+  if (last) acct_process(t->signal->group_exit_code != 0 ? t->signal->group_exit_code : code);
   if (t->mm != nullptr) {
     exit_mm(t);
   } else {

@@ -346,18 +346,20 @@ long do_clone(const CloneRequest& r) {
   sched_fork(t);
   completion vfork_done;
   if ((r.flags & CLONE_VFORK) != 0) t->vfork_done = &vfork_done;
-  error = publish(r, t);
+  int pidfd = -1;
+  if ((r.flags & CLONE_PIDFD) != 0) {
+    pidfd = pidfd_create(t, 0);
+    error = pidfd < 0 ? pidfd : put_user_at(pidfd, r.pidfd);
+  }
+  if (error == 0) error = publish(r, t);
   if (error != 0) {
+    if (pidfd >= 0) close_fd(pidfd);
     undo(t, (r.flags & CLONE_THREAD) != 0);
     return error;
   }
   total_forks.inc();
   const pid_t pid = t->pid;
   if ((r.flags & CLONE_PARENT_SETTID) != 0) put_user_at(pid, r.parent_tid);
-  if ((r.flags & CLONE_PIDFD) != 0) {
-    const int fd = pidfd_create(t, O_CLOEXEC);
-    if (fd >= 0) put_user_at(fd, r.pidfd);
-  }
   get_task(t);
   wake_up_new_task(t);
   if ((r.flags & CLONE_VFORK) != 0) {

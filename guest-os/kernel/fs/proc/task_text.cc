@@ -218,8 +218,8 @@ void show_smaps(TextBuffer& out, task_struct* t) {
         "Shared_Clean:   %8lu kB\nShared_Dirty:          0 kB\nPrivate_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n",
         shared * 4, (rss - shared - dirty) * 4, dirty * 4);
     out.print(
-        "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nSwap:                  0 kB\nLocked:                0 kB\n",
-        rss * 4, anon * 4);
+        "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nSwap:                  0 kB\nLocked:         %8lu kB\n",
+        rss * 4, anon * 4, (v->vm_flags & VM_LOCKED) != 0 ? rss * 4 - shared * 2 : 0);
   });
 }
 
