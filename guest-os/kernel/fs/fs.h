@@ -310,7 +310,7 @@ bool mnt_read_only(const vfsmount* m);
 
 // --- file ---
 constexpr u32 FMODE_READ = 1, FMODE_WRITE = 2, FMODE_LSEEK = 4, FMODE_PATH = 0x4000, FMODE_WRITER = 0x10000,
-              FMODE_STREAM = 0x200000;
+              FMODE_DENY_WRITE = 0x20000, FMODE_STREAM = 0x200000;
 struct dir_context {
   loff_t pos;
   // Called for each entry; false: the buffer is full, stop before it.

@@ -263,6 +263,7 @@ void fput(file* f) {
     f->f_op->release(f->f_inode, f);
   }
   if ((f->f_mode & FMODE_WRITER) != 0) f->f_inode->i_writecount.sub(1);
+  if ((f->f_mode & FMODE_DENY_WRITE) != 0) f->f_inode->i_writecount.add(1);
   put_cred(f->f_cred);
   path_put(f->f_path);
   f->~file();

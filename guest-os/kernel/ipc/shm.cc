@@ -18,7 +18,7 @@ namespace {
 
 constexpr u64 kShmMin = 1;
 constinit s64 shmmax = static_cast<s64>(~0ul >> 1) & ~0xfffffl, shmall = static_cast<s64>(~0ul >> 14);
-constinit ipc_ids shm_ids{};
+constinit ipc_ids shm_ids{.limit = 4096};
 constinit u64 shm_total_pages = 0;
 
 struct shmid_kernel : kern_ipc_perm {
@@ -84,7 +84,7 @@ long create_segment(int key, u64 size, int flags) {
   if (size < kShmMin || size > static_cast<u64>(shmmax)) return -EINVAL;
   const u64 pages = page_align(size) >> kPageShift;
   if (pages << kPageShift < size || shm_total_pages + pages > static_cast<u64>(shmall)) return -ENOSPC;
-  if ((flags & SHM_HUGETLB) != 0) return -ENOMEM;  // no huge pages are reserved
+  if ((flags & SHM_HUGETLB) != 0) return capable(CAP_IPC_LOCK) ? -ENOMEM : -EPERM;  // no huge pages are reserved
   shmid_kernel* s = knew<shmid_kernel>();
   if (s == nullptr) return -ENOMEM;
   char name[16] = "SYSV";

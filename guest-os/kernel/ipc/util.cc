@@ -24,8 +24,9 @@ int enter(ipc_ids& ids, kern_ipc_perm* p, int key, int flags, u32 slot, u32 seq)
 
 int ipc_add(ipc_ids& ids, kern_ipc_perm* p, int key, int flags) {
   if (ids.used >= static_cast<u64>(ids.limit) || ids.used >= kIpcSlots) return -ENOSPC;
-  if (ids.used == ids.capacity) {
-    const u32 capacity = max(ids.capacity * 2, 64u);
+  const u32 wanted_slot = ids.next_id >= 0 ? static_cast<u32>(ids.next_id) % kIpcMaxIds : 0;
+  if (ids.used == ids.capacity || wanted_slot >= ids.capacity) {
+    const u32 capacity = max(max(ids.capacity * 2, 64u), static_cast<u32>(align_up(wanted_slot + 1, 64)));
     kern_ipc_perm** slots = static_cast<kern_ipc_perm**>(kzalloc(capacity * sizeof(kern_ipc_perm*)));
     if (slots == nullptr) return -ENOMEM;
     if (ids.slots != nullptr) memcpy(slots, ids.slots, ids.capacity * sizeof(kern_ipc_perm*));
@@ -34,10 +35,9 @@ int ipc_add(ipc_ids& ids, kern_ipc_perm* p, int key, int flags) {
     ids.capacity = capacity;
   }
   if (ids.next_id >= 0) {
-    const u32 wanted = static_cast<u32>(ids.next_id) % kIpcMaxIds;
     const u32 sequence = static_cast<u32>(ids.next_id) / kIpcMaxIds;
     ids.next_id = -1;
-    if (wanted < ids.capacity && ids.slots[wanted] == nullptr) return enter(ids, p, key, flags, wanted, sequence);
+    if (ids.slots[wanted_slot] == nullptr) return enter(ids, p, key, flags, wanted_slot, sequence);
   }
   // Slots are taken round about, so that identifiers are not reused at once.
   u32 slot = ids.next;

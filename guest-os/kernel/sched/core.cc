@@ -135,6 +135,14 @@ void schedule() {
   } while (need_resched());
 }
 
+// The end of a task, called with preemption off. It must stay off from the moment it is marked dead: whoever runs next
+// frees it, so it may not be put back on the queue.
+void schedule_dead() {
+  current->state.store(TASK_DEAD);
+  do_schedule(false);
+  panic("a dead task ran");
+}
+
 void preempt_schedule() {
   if (preempt_count() != 0 || irqs_disabled()) return;
   do {

@@ -78,6 +78,7 @@ void scheduler_tick();
 void resched_curr(rq& q);
 void cond_resched();
 [[noreturn]] void cpu_idle_loop();
+[[noreturn]] void schedule_dead();
 extern "C" void schedule_tail(task_struct* prev);
 void task_cputime(const task_struct* t, u64& utime,
                   u64& stime);  // ns, scaled so that they add up to the exact run time

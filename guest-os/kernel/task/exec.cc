@@ -136,7 +136,7 @@ Result<file*> open_exec(int dfd, const char* name, u32 flags) {
         error = -ETXTBSY;
         break;
       }
-      if (i->i_writecount.compare_exchange(n, n)) break;
+      if (i->i_writecount.compare_exchange(n, n - 1)) break;
     }
   }
   if (error != 0) {
@@ -144,6 +144,10 @@ Result<file*> open_exec(int dfd, const char* name, u32 flags) {
     return Error{-error};
   }
   auto f = dentry_open(p, O_RDONLY | O_LARGEFILE);
+  if (f.ok())
+    f.value()->f_mode |= FMODE_DENY_WRITE;  // given back with the last reference: the program's end
+  else
+    i->i_writecount.add(1);
   path_put(p);
   return f;
 }

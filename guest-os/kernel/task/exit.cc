@@ -256,10 +256,7 @@ void do_exit(int code) {
   exit_notify(t, last);
   preempt_disable();
   if (this_cpu()->fpu_owner == t) this_cpu()->fpu_owner = nullptr;
-  t->state.store(TASK_DEAD);
-  preempt_enable_no_resched();
-  schedule();
-  panic("a dead task ran");
+  schedule_dead();
 }
 
 void do_group_exit(int code) {
