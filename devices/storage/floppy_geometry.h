@@ -16,12 +16,14 @@ struct FloppyGeometry {
   u8 drive_type;  // of the drive it belongs in, as in CMOS register 10h: 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M
 };
 
-inline constexpr std::array<FloppyGeometry, 12> kFloppyGeometries{{
+inline constexpr std::array<FloppyGeometry, 14> kFloppyGeometries{{
     {320, 40, 1, 8, 1},    // 160K
     {360, 40, 1, 9, 1},    // 180K
     {640, 40, 2, 8, 1},    // 320K
     {720, 40, 2, 9, 1},    // 360K
+    {1280, 80, 2, 8, 3},   // 640K
     {1440, 80, 2, 9, 3},   // 720K
+    {1600, 80, 2, 10, 3},  // 800K
     {1640, 82, 2, 10, 4},  // 820K
     {2400, 80, 2, 15, 2},  // 1.2M
     {2880, 80, 2, 18, 4},  // 1.44M

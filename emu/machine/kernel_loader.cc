@@ -4,8 +4,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "emu/base/bits.h"
 #include "emu/machine/elf_kernel.h"
@@ -35,6 +38,24 @@ FwCfgItem number_item(u16 key, u32 value) {
 Result<std::vector<u8>> read_initrd(const std::string& path) {
   if (path.empty()) return std::vector<u8>{};
   return read_file(path, "initial RAM disk");
+}
+
+// The video mode that the command line asks the boot loader for: "vga=" is read by loaders, not by the kernel
+// [LINUX x86/boot "Special command line options"]. Nothing when the word is not there or means nothing.
+std::optional<u16> video_mode(const std::string& command_line) {
+  constexpr std::string_view kWord = "vga=";
+  std::size_t at = command_line.find(kWord);
+  while (at != std::string::npos && at > 0 && command_line[at - 1] != ' ') at = command_line.find(kWord, at + 1);
+  if (at == std::string::npos) return std::nullopt;
+  const std::size_t start = at + kWord.size();
+  const std::string value = command_line.substr(start, command_line.find(' ', start) - start);
+  if (value == "normal") return u16{0xFFFF};
+  if (value == "ext") return u16{0xFFFE};
+  if (value == "ask") return u16{0xFFFD};
+  char* end = nullptr;
+  const unsigned long mode = std::strtoul(value.c_str(), &end, 0);
+  if (value.empty() || *end != 0 || mode > 0xFFFF) return std::nullopt;
+  return static_cast<u16>(mode);
 }
 
 Result<KernelImage> load_linux(std::vector<u8> file, const std::string& kernel_path, const std::string& initrd_path,
@@ -77,6 +98,7 @@ Result<KernelImage> load_linux(std::vector<u8> file, const std::string& kernel_p
   header[0x211] |= 0x80;  // CAN_USE_HEAP
   store_le<u16>(&header[0x224], kCommandLineAddress - kRealModeAddress - 0x200);
   store_le<u32>(&header[0x228], kCommandLineAddress);
+  if (const std::optional<u16> mode = video_mode(command_line)) store_le<u16>(&header[0x1FA], *mode);
   store_le<u32>(&header[0x218], initrd_address);
   store_le<u32>(&header[0x21C], static_cast<u32>(initrd.size()));
 

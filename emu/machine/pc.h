@@ -75,6 +75,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   Result<std::unique_ptr<devices::Drive>> open_drive(const DriveConfig& config);
   Result<void> build_network();
   Result<void> build_extra_devices();
+  Result<void> add_debugcon(const DeviceConfig& device);
   Result<void> build_virtio_extras();
   Result<void> build_display();
   Result<void> add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
@@ -82,7 +83,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   // An empty path: no ROM.
   Result<void> attach_rom(devices::PciFunction& card, const std::string& path);
   Result<void> attach_vga_rom(devices::PciFunction& card);
-  Result<void> attach_net_rom(devices::PciFunction& card);
+  Result<void> attach_net_rom(devices::PciFunction& card, const std::string& model);
   Result<void> offer_kernel_rom(const KernelImage& kernel);
   Result<void> build_firmware_config();
   void set_cmos();

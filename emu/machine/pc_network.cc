@@ -124,11 +124,10 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
   if (model == "e1000") {
     card = std::make_unique<devices::E1000>(pci_environment(), parts_.clock, *backend, mac);
   } else {
-    auto virtio = std::make_unique<devices::VirtioPci>(
+    card = std::make_unique<devices::VirtioPci>(
         pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
-    TRY(attach_net_rom(*virtio));
-    card = std::move(virtio);
   }
+  TRY(attach_net_rom(*card, model));
   TRY(place(*card, address, 3));
   nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
                             .model = model == "e1000" ? "e1000" : "virtio-net-pci",

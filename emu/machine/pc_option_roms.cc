@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <bit>
+#include <cstring>
 
+#include "emu/base/bits.h"
 #include "emu/machine/kernel_loader.h"
 #include "emu/machine/pc_display.h"
 #include "emu/machine/pc_parts.h"
@@ -17,7 +19,8 @@ namespace {
 
 constexpr u64 kLargestRom = 16 << 20;
 constexpr const char* kVgaRoms[] = {"/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/vgabios/vgabios-stdvga.bin"};
-constexpr const char* kNetRoms[] = {"/usr/lib/ipxe/qemu/pxe-virtio.rom", "/usr/share/qemu/pxe-virtio.rom"};
+constexpr const char* kVirtioNetRoms[] = {"/usr/lib/ipxe/qemu/pxe-virtio.rom", "/usr/share/qemu/pxe-virtio.rom"};
+constexpr const char* kE1000Roms[] = {"/usr/lib/ipxe/qemu/pxe-e1000.rom", "/usr/share/qemu/pxe-e1000.rom"};
 
 // A package that is not installed leaves the card without a ROM.
 std::string first_readable(std::span<const char* const> paths) {
@@ -27,12 +30,33 @@ std::string first_readable(std::span<const char* const> paths) {
   return "";
 }
 
+// Firmware runs an image only on the card whose numbers its PCI data structure names [PCI 6.3.1.2]; one iPXE image
+// serves virtio cards of both generations, so the numbers are made to fit. Byte 6 of the header takes up the checksum,
+// which lies in the entry jump's padding.
+void fit_to_card(std::span<u8> rom, u16 vendor, u16 device) {
+  constexpr std::size_t kHeaderBytes = 0x1A, kDataBytes = 0x18, kPointer = 0x18, kChecksum = 6;
+  if (rom.size() < kHeaderBytes || rom[0] != 0x55 || rom[1] != 0xAA) return;
+  const std::size_t data = load_le<u16>(&rom[kPointer]);
+  if (data + kDataBytes > rom.size() || std::memcmp(&rom[data], "PCIR", 4) != 0) return;
+  const auto put = [&](std::size_t at, u16 value) {
+    for (std::size_t i = 0; i < 2; i++) {
+      const u8 byte = static_cast<u8>(value >> 8 * i);
+      rom[kChecksum] = static_cast<u8>(rom[kChecksum] + rom[at + i] - byte);
+      rom[at + i] = byte;
+    }
+  };
+  put(data + 4, vendor);
+  put(data + 6, device);
+}
+
 }  // namespace
 
 Result<void> Pc::attach_rom(devices::PciFunction& card, const std::string& path) {
   if (path.empty()) return {};
-  const std::vector<u8> bytes = TRY(read_file(path, "option ROM"));
+  std::vector<u8> bytes = TRY(read_file(path, "option ROM"));
   if (bytes.size() > kLargestRom) return Error{"option ROM larger than 16 MiB: " + path};
+  fit_to_card(bytes, static_cast<u16>(card.config_read(devices::pci_reg::kVendorId, 2)),
+              static_cast<u16>(card.config_read(devices::pci_reg::kDeviceId, 2)));
   const u64 size = std::bit_ceil(std::max<u64>(bytes.size(), kPageSize));
   option_roms_.push_back(TRY(bus::RamBlock::create("option ROM", size)));
   std::copy(bytes.begin(), bytes.end(), option_roms_.back()->host());
@@ -44,9 +68,10 @@ Result<void> Pc::attach_vga_rom(devices::PciFunction& card) {
   return parts_.config.bios.empty() ? Result<void>{} : attach_rom(card, first_readable(kVgaRoms));
 }
 
-Result<void> Pc::attach_net_rom(devices::PciFunction& card) {
+Result<void> Pc::attach_net_rom(devices::PciFunction& card, const std::string& model) {
   const bool wanted = (parts_.config.boot_order + parts_.config.boot_once).find('n') != std::string::npos;
-  return wanted ? attach_rom(card, first_readable(kNetRoms)) : Result<void>{};
+  if (!wanted) return {};
+  return attach_rom(card, model == "e1000" ? first_readable(kE1000Roms) : first_readable(kVirtioNetRoms));
 }
 
 // Firmware that knows no boot protocol starts a kernel by an option ROM [fw_cfg "genroms/", "bootorder" of QEMU].

@@ -159,6 +159,8 @@ Result<void> Pc::build_extra_devices() {
       platform_->exits.push_back(
           std::make_unique<devices::IsaDebugExit>([this](int status) { parts_.owner.request_quit(status & 0xFF); }));
       ports_.add(Port{base}, count, *platform_->exits.back(), 4, "isa-debug-exit");
+    } else if (row->name == "isa-debugcon") {
+      TRY(add_debugcon(device));
     } else if (row->name == "pvpanic") {
       platform_->pvpanic = std::make_unique<devices::Pvpanic>([this](u8) { parts_.owner.guest_panicked(); });
       ports_.add(Port{0x505}, 1, *platform_->pvpanic, 1, "pvpanic");
@@ -171,6 +173,18 @@ Result<void> Pc::build_extra_devices() {
       add(*platform_->testdev);
     }
   }
+  return {};
+}
+
+// A second debug console: SeaBIOS writes to one at 402h, for instance.
+Result<void> Pc::add_debugcon(const DeviceConfig& device) {
+  const u16 base = TRY(port_property(device, "iobase", 0xE9));
+  const auto wanted = device.properties.find("chardev");
+  if (wanted == device.properties.end()) return Error{"no chardev given: -device isa-debugcon; add chardev=ID"};
+  const auto backend = parts_.consoles.find(wanted->second);
+  if (backend == parts_.consoles.end()) return Error{"no such chardev '" + wanted->second + "': -device isa-debugcon"};
+  platform_->debugcons.push_back(std::make_unique<devices::Debugcon>(*backend->second));
+  ports_.add(Port{base}, 1, *platform_->debugcons.back(), 1, "debugcon");
   return {};
 }
 

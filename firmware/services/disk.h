@@ -16,6 +16,7 @@ enum class DiskStatus : u8 {
   SectorNotFound = 0x04,
   DiskChanged = 0x06,
   DmaBoundary = 0x09,
+  MediaTypeNotFound = 0x0C,
   ControllerFailure = 0x20,
   SeekFailed = 0x40,
   Timeout = 0x80,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Floppy drives: 82077AA-class controller with DMA channel 2 [82077AA; 8237A; IBM AT BIOS, DISKETTE_IO]. Completion is
-// seen in the main status register; the interrupt only leaves its mark in the BIOS data area, as programs expect. GAP:
-// formatting (05) is refused; images of formatted disks exist already.
+// seen in the main status register; the interrupt only leaves its mark in the BIOS data area, as programs expect.
 #include "services/disk.h"
 
 namespace xm::fw {
@@ -9,21 +8,26 @@ namespace {
 
 constexpr u16 kOutput = 0x3F2, kMainStatus = 0x3F4, kFifo = 0x3F5, kRate = 0x3F7, kInput = 0x3F7;
 constexpr u8 kRequest = 0x80, kToHost = 0x40;
-constexpr u8 kSpecify = 0x03, kSenseInterrupt = 0x08, kRecalibrate = 0x07, kSeek = 0x0F, kRead = 0xE6, kWrite = 0xC5;
+constexpr u8 kSpecify = 0x03, kSenseInterrupt = 0x08, kRecalibrate = 0x07, kSeek = 0x0F, kRead = 0xE6, kWrite = 0xC5,
+             kFormat = 0x4D;
 
 struct Medium {
-  u8 cylinders, sectors, rate, gap;
+  u8 cylinders, heads, sectors, rate, gap;
 };
-// From the densest to the thinnest; a drive of CMOS type t reads from kFirstOfType[t] on.
-constexpr Medium kMedia[] = {
-    {80, 36, 3, 0x1B}, {80, 18, 0, 0x1B}, {80, 15, 0, 0x1B}, {80, 9, 2, 0x1B}, {40, 9, 2, 0x2A}};
-constexpr u8 kFirstOfType[] = {0, 4, 2, 3, 1, 0};
+// From the densest to the thinnest: 2.88M; 1.68M, 1.6M, 1.44M; 1.2M; 800K, 720K, 640K; 360K, 180K, 320K, 160K. A drive
+// of CMOS type t reads from kFirstOfType[t] on; kUsualOfType[t] is what it was made for.
+constexpr Medium kMedia[] = {{80, 2, 36, 3, 0x1B}, {80, 2, 21, 0, 0x0C}, {80, 2, 20, 0, 0x1B}, {80, 2, 18, 0, 0x1B},
+                             {80, 2, 15, 0, 0x1B}, {80, 2, 10, 2, 0x1B}, {80, 2, 9, 2, 0x1B},  {80, 2, 8, 2, 0x1B},
+                             {40, 2, 9, 2, 0x2A},  {40, 1, 9, 2, 0x2A},  {40, 2, 8, 2, 0x2A},  {40, 1, 8, 2, 0x2A}};
+constexpr u8 kFirstOfType[] = {0, 8, 4, 5, 1, 0};
+constexpr u8 kUsualOfType[] = {3, 8, 4, 6, 3, 0};
 
 struct Unit {
   const Medium* medium;
-  u8 type;      // CMOS drive type
-  u8 cylinder;  // where the head is
-  bool ready;   // recalibrated since the last reset
+  const Medium* to_format;  // chosen by function 18h
+  u8 type;                  // CMOS drive type
+  u8 cylinder;              // where the head is
+  bool ready;               // recalibrated since the last reset
 };
 Unit g_units[2];
 
@@ -128,6 +132,16 @@ DiskStatus status_of_result(const u8 (&result)[7]) {
   return DiskStatus::ControllerFailure;
 }
 
+DiskStatus finish_command(const u8* command, u32 bytes) {
+  u8 result[7];
+  if (!put_all(command, bytes)) return DiskStatus::Timeout;
+  for (u8& byte : result) {
+    if (!get(&byte, 3000)) return DiskStatus::Timeout;
+  }
+  copy_to_far(0x40, bda_at::kFloppyResult, result, sizeof result);
+  return status_of_result(result);
+}
+
 // Sectors of one track and side.
 DiskStatus move(u8 unit, bool write, const Medium& medium, u8 cylinder, u8 head, u8 sector, u8 count, u32 address) {
   const u32 bytes = count * 512u;
@@ -144,22 +158,17 @@ DiskStatus move(u8 unit, bool write, const Medium& medium, u8 cylinder, u8 head,
                         static_cast<u8>(sector + count - 1),
                         medium.gap,
                         0xFF};
-  u8 result[7];
-  if (!put_all(command, sizeof command)) return DiskStatus::Timeout;
-  for (u8& byte : result) {
-    if (!get(&byte, 3000)) return DiskStatus::Timeout;
-  }
-  copy_to_far(0x40, bda_at::kFloppyResult, result, sizeof result);
-  return status_of_result(result);
+  return finish_command(command, sizeof command);
 }
 
-// Finds the format of the inserted disk by reading the last sector a track of that format has.
+// Finds the format of the inserted disk by reading the last sector of a cylinder of that format.
 DiskStatus find_medium(u8 unit) {
   static u8 sector[512];
   Unit& u = g_units[unit];
   DiskStatus last = DiskStatus::NotReady;
   for (const Medium* medium = kMedia + kFirstOfType[u.type]; medium < kMedia + count_of(kMedia); medium++) {
-    last = move(unit, false, *medium, 0, 0, medium->sectors, 1, physical_address(sector));
+    last =
+        move(unit, false, *medium, 0, static_cast<u8>(medium->heads - 1), medium->sectors, 1, physical_address(sector));
     if (last == DiskStatus::Ok) {
       u.medium = medium;
       return last;
@@ -178,13 +187,13 @@ DiskStatus prepare(Drive& drive) {
     if (status != DiskStatus::Ok) return status;
   }
   const Medium& medium = *g_units[unit].medium;
-  drive.logical = {medium.cylinders, 2, medium.sectors};
-  drive.blocks = u32{medium.cylinders} * 2 * medium.sectors;
+  drive.logical = {medium.cylinders, medium.heads, medium.sectors};
+  drive.blocks = u32{medium.cylinders} * medium.heads * medium.sectors;
   return DiskStatus::Ok;
 }
 
 void set_geometry_of_type(Drive& drive) {
-  const Medium& medium = kMedia[kFirstOfType[g_units[drive.unit].type]];
+  const Medium& medium = kMedia[kUsualOfType[g_units[drive.unit].type]];
   drive.physical = drive.logical = {medium.cylinders, 2, medium.sectors};
   drive.blocks = u32{medium.cylinders} * 2 * medium.sectors;
 }
@@ -200,18 +209,48 @@ void chs_transfer(Frame& f, Drive& drive) {
   DiskStatus status = prepare(drive);
   const Geometry& g = drive.logical;
   const u8 count = f.al, sector = f.cl & 0x3F;
-  if (status == DiskStatus::Ok && (!count || !sector || sector > g.sectors || f.dh > 1))
+  if (status == DiskStatus::Ok && (!count || !sector || sector > g.sectors || f.dh >= g.heads))
     status = DiskStatus::BadCommand;
   if (status == DiskStatus::Ok && f.ah != 4) {
-    const u64 block = (u32{f.ch} * 2 + f.dh) * g.sectors + sector - 1u;
+    const u64 block = (u32{f.ch} * g.heads + f.dh) * g.sectors + sector - 1u;
     status = transfer(drive, f.ah == 3 ? Direction::Write : Direction::Read, block, count, {f.bx, f.es});
   }
   if (status != DiskStatus::Ok) f.al = 0;
   finish(f, status);
 }
 
+// 05h: writes the address fields at ES:BX (cylinder, head, record, size) and empty sectors of one track.
+DiskStatus format_track(const Frame& f, const Drive& drive) {
+  Unit& u = g_units[drive.unit];
+  const Medium* medium = u.to_format ? u.to_format : u.medium ? u.medium : &kMedia[kUsualOfType[u.type]];
+  const FarPointer fields{f.bx, f.es};
+  const u32 bytes = medium->sectors * 4u;
+  if (f.ch >= medium->cylinders || f.dh >= medium->heads) return DiskStatus::BadCommand;
+  if ((fields.linear() & 0xFFFF) + bytes > 0x10000) return DiskStatus::DmaBoundary;
+  motor_on(drive.unit);
+  out8(kRate, medium->rate);
+  if (!seek(drive.unit, f.ch, f.dh)) return DiskStatus::SeekFailed;
+  program_dma(fields.linear(), bytes, true);
+  const u8 command[] = {kFormat, static_cast<u8>(f.dh << 2 | drive.unit), 2, medium->sectors, 0x54, 0xF6};
+  u.medium = nullptr;  // to be found anew
+  return finish_command(command, sizeof command);
+}
+
+// 18h: the format to come, by its last cylinder and its sectors a track.
+DiskStatus choose_format(Frame& f, const Drive& drive) {
+  Unit& u = g_units[drive.unit];
+  for (const Medium* medium = kMedia + kFirstOfType[u.type]; medium < kMedia + count_of(kMedia); medium++) {
+    if (medium->cylinders != f.ch + 1 || medium->sectors != (f.cl & 0x3F)) continue;
+    u.to_format = medium;
+    f.es = kCodeSegment;
+    f.di = 0xEFC7;
+    return DiskStatus::Ok;
+  }
+  return DiskStatus::MediaTypeNotFound;
+}
+
 void parameters(Frame& f, const Drive& drive) {
-  const Medium& medium = kMedia[kFirstOfType[g_units[drive.unit].type]];
+  const Medium& medium = kMedia[kUsualOfType[g_units[drive.unit].type]];
   f.ax = 0;
   f.bh = 0;
   f.bl = g_units[drive.unit].type;
@@ -252,11 +291,12 @@ DiskStatus floppy_transfer(Drive& drive, Direction direction, u64 block, u16 cou
   u32 at = static_cast<u32>(block), address = buffer.linear();
   while (status == DiskStatus::Ok && count) {
     const u32 per_track = drive.logical.sectors, track = at / per_track, sector = at % per_track;
+    const u32 heads = drive.logical.heads;
     const u8 part = static_cast<u8>(min<u32>(count, per_track - sector));
     const Medium& medium = *g_units[drive.unit].medium;
     for (int tries = 0; tries < 3; tries++) {
-      status = move(drive.unit, direction == Direction::Write, medium, static_cast<u8>(track / 2),
-                    static_cast<u8>(track & 1), static_cast<u8>(sector + 1), part, address);
+      status = move(drive.unit, direction == Direction::Write, medium, static_cast<u8>(track / heads),
+                    static_cast<u8>(track % heads), static_cast<u8>(sector + 1), part, address);
       if (status == DiskStatus::Ok || status == DiskStatus::WriteProtected || status == DiskStatus::DmaBoundary) break;
       reset_controller();
     }
@@ -291,12 +331,12 @@ void int13_floppy(Frame& f, Drive& drive) {
       finish(f, changed ? DiskStatus::DiskChanged : DiskStatus::Ok);
       break;
     }
-    case 0x17: finish(f, DiskStatus::Ok); break;
-    case 0x18:
-      f.es = kCodeSegment;
-      f.di = 0xEFC7;
+    case 0x05: finish(f, format_track(f, drive)); break;
+    case 0x17:
+      g_units[drive.unit].to_format = nullptr;
       finish(f, DiskStatus::Ok);
       break;
+    case 0x18: finish(f, choose_format(f, drive)); break;
     default: finish(f, DiskStatus::BadCommand); break;
   }
 }
