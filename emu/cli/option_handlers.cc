@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstring>
 
 #include "emu/cli/option_string.h"
@@ -184,6 +185,9 @@ Result<void> handle_drive(Config& config, const std::string& value) {
   if (drive.file.empty() && !drive.cdrom && drive.interface != DriveInterface::Floppy) {
     return Error{"no file given: -drive " + value + "; add file=IMAGE"};
   }
+  for (const DriveConfig& other : config.drives) {
+    if (!drive.id.empty() && other.id == drive.id) return Error{"duplicate id '" + drive.id + "': -drive"};
+  }
   config.drives.push_back(drive);
   return {};
 }
@@ -353,6 +357,13 @@ Result<void> handle_device(Config& config, const std::string& value) {
   machine::DeviceConfig device;
   options.take("driver", device.driver);
   for (const auto& [key, property] : options.rest()) device.properties[key] = property;
+  if (const auto id = device.properties.find("id"); id != device.properties.end()) {
+    for (const machine::DeviceConfig& other : config.devices) {
+      const auto taken = other.properties.find("id");
+      if (taken != other.properties.end() && taken->second == id->second)
+        return Error{"duplicate id '" + id->second + "': -device " + device.driver};
+    }
+  }
   config.devices.push_back(device);
   return {};
 }
@@ -447,7 +458,7 @@ Result<void> handle_chardev(Config& config, const std::string& value) {
   if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end())
     return Error{"unknown back end '" + kind + "': -chardev"};
   result.kind = kind;
-  config.chardevs[result.id] = result;
+  if (!config.chardevs.emplace(result.id, result).second) return Error{"duplicate id '" + result.id + "': -chardev"};
   return {};
 }
 
@@ -499,7 +510,33 @@ Result<void> handle_log_items(Config& config, const std::string& value) {
   return {};
 }
 
+// An image that two drives write comes to harm.
+Result<void> check_drives(const Config& config) {
+  const auto writes = [&](const DriveConfig& drive) {
+    return !drive.file.empty() && !drive.cdrom && !drive.read_only && !drive.snapshot && !config.snapshot_all;
+  };
+  for (std::size_t i = 0; i < config.drives.size(); i++) {
+    for (std::size_t j = 0; j < i; j++) {
+      if (config.drives[i].file == config.drives[j].file && writes(config.drives[i]) && writes(config.drives[j]))
+        return Error{"two drives write the same image: " + config.drives[i].file + "; use snapshot=on or a copy"};
+    }
+  }
+  return {};
+}
+
+Result<void> handle_uuid(Config& config, const std::string& value) {
+  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  bool good = value.size() == kForm.size();
+  for (std::size_t i = 0; good && i < kForm.size(); i++) {
+    good = kForm[i] == '-' ? value[i] == '-' : std::isxdigit(static_cast<unsigned char>(value[i])) != 0;
+  }
+  if (!good) return Error{"invalid UUID '" + value + "': -uuid; use " + std::string(kForm)};
+  config.uuid = value;
+  return {};
+}
+
 Result<void> finish_config(Config& config) {
+  TRY(check_drives(config));
   if (config.kernel.empty() && !config.initrd.empty()) return Error{"-initrd without -kernel: " + config.initrd};
   if (config.kernel.empty() && !config.append.empty()) return Error{"-append without -kernel: " + config.append};
   // The -net hub: every "-net nic" is connected to the "-net user|tap" of the command line.

@@ -28,6 +28,7 @@ Result<void> handle_fdb(machine::Config& config, const std::string& value);
 Result<void> handle_netdev(machine::Config& config, const std::string& value);
 Result<void> handle_nic(machine::Config& config, const std::string& value);
 Result<void> handle_net(machine::Config& config, const std::string& value);
+Result<void> handle_uuid(machine::Config& config, const std::string& value);
 Result<void> handle_device(machine::Config& config, const std::string& value);
 Result<void> handle_vga(machine::Config& config, const std::string& value);
 Result<void> handle_serial(machine::Config& config, const std::string& value);

@@ -42,7 +42,7 @@ constexpr OptionRow kOptions[] = {
      set_text<&Config::cpu_model>},
     {"smp", "N[,sockets=..]", "Standard", "number of virtual CPUs", handle_smp},
     {"m", "SIZE", "Standard", "guest memory, MiB unless K, M or G follows", handle_memory},
-    {"uuid", "UUID", "Standard", "system UUID shown in SMBIOS", set_text<&Config::uuid>},
+    {"uuid", "UUID", "Standard", "system UUID shown in SMBIOS", handle_uuid},
     {"rtc", "base=utc|localtime|DATE", "Standard", "start of the real-time clock", handle_rtc},
     {"nodefaults", "", "Standard", "no default devices (serial port, NIC, CD-ROM, screen)",
      set_flag<&Config::no_defaults>},
@@ -161,6 +161,8 @@ Result<ParsedRun> parse_run(const std::vector<std::string>& words) {
   ParsedRun parsed;
   for (std::size_t i = 0; i < words.size(); i++) {
     const std::string& word = words[i];
+    if (word.empty())
+      return Error{"empty argument: number " + std::to_string(i + 1) + "; give an option or a disk image"};
     if (word.size() < 2 || word[0] != '-') {
       // As in QEMU, a lone word is the first hard disk.
       TRY(handle_hda(parsed.config, word));

@@ -3,6 +3,7 @@
 // pc_storage.cc, pc_network.cc and pc_devices.cc what the user asked for, pc_firmware.cc tells the firmware of it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -79,20 +80,26 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   Result<void> build_virtio_extras();
   Result<void> build_display();
   Result<void> add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
-                       const std::string& address);
+                       const std::string& address, const DeviceConfig* device);
   // An empty path: no ROM.
   Result<void> attach_rom(devices::PciFunction& card, const std::string& path);
   Result<void> attach_vga_rom(devices::PciFunction& card);
-  Result<void> attach_net_rom(devices::PciFunction& card, const std::string& model);
+  Result<void> attach_net_rom(devices::PciFunction& card, const std::string& model, bool wanted);
   Result<void> offer_kernel_rom(const KernelImage& kernel);
   Result<void> build_firmware_config();
   void set_cmos();
+  // Notes the device's bootindex, if it has one; the path is the Open Firmware one below the host bridge.
+  Result<void> add_boot_device(const DeviceConfig& device, const std::string& path);
+  // "3" or "3,1": device and function as Open Firmware paths name them.
+  std::string pci_place(const devices::PciFunction& function) const;
+  void offer_boot_order();
   bool has_hpet() const;
   devices::PciEnvironment pci_environment();
   // Puts a function at the given place ("slot[.function]"), or at the next free slot from `from` on.
   Result<void> place(devices::PciFunction& function, const std::string& address, unsigned from);
   void add(bus::Device& device) { devices_.push_back(&device); }
 
+  Result<void> attach_floppy(DriveEntry& entry);
   Result<void> add_virtio_disk(DriveEntry& entry, const std::string& address);
   template <class Ide>
   Result<void> add_drive_device(const DeviceConfig& device, Ide& ide, std::array<bool, 4>& taken);
@@ -144,6 +151,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   std::unique_ptr<Drives> drives_;
   std::unique_ptr<Nics> nics_;
   std::vector<bus::Device*> devices_;
+  std::map<i64, std::string> boot_devices_;  // Open Firmware paths by bootindex; -1: a kernel loader, before all
 };
 
 }  // namespace xm::machine

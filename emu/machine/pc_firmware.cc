@@ -110,6 +110,7 @@ Result<void> Pc::build_firmware_config() {
     }
     for (FwCfgItem& item : kernel.items) fw.set_item(item.key, std::move(item.bytes));
   }
+  offer_boot_order();
   set_cmos();
   return {};
 }

@@ -92,23 +92,23 @@ Result<void> Pc::build_network() {
     nics_->backends[netdev.id] =
         TRY(netdev.kind == "tap" ? open_tap_netdev(netdev, parts_.loop) : open_user(netdev, parts_.loop));
   }
-  for (const NicConfig& nic : config.nics) TRY(add_nic(nic.model, nic.netdev, nic.mac, ""));
+  for (const NicConfig& nic : config.nics) TRY(add_nic(nic.model, nic.netdev, nic.mac, "", nullptr));
   for (const DeviceConfig& device : config.devices) {
     const bool virtio = device.driver == "virtio-net-pci" || device.driver == "virtio-net";
     if (!virtio && device.driver != "e1000") continue;
     TRY(find_device(device));
     TRY(add_nic(virtio ? "virtio" : "e1000", property(device.properties, "netdev"), property(device.properties, "mac"),
-                property(device.properties, "addr")));
+                property(device.properties, "addr"), &device));
   }
   if (config.default_nic && !config.no_defaults && nics_->entries.empty() && config.netdevs.empty()) {
     nics_->backends["net0"] = TRY(open_user({.kind = "user", .id = "net0"}, parts_.loop));
-    TRY(add_nic("virtio", "net0", "", ""));
+    TRY(add_nic("virtio", "net0", "", "", nullptr));
   }
   return {};
 }
 
 Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, const std::string& mac_words,
-                         const std::string& address) {
+                         const std::string& address, const DeviceConfig* device) {
   const devices::MacAddress mac = TRY(parse_mac(mac_words, nics_->entries.size()));
   devices::NetBackend* backend = &nics_->unplugged;
   if (!netdev.empty()) {
@@ -127,8 +127,9 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
     card = std::make_unique<devices::VirtioPci>(
         pci_environment(), std::make_unique<devices::VirtioNet>(*backend, devices::VirtioNet::Options{.mac = mac}));
   }
-  TRY(attach_net_rom(*card, model));
+  TRY(attach_net_rom(*card, model, device != nullptr && device->properties.contains("bootindex")));
   TRY(place(*card, address, 3));
+  if (device != nullptr) TRY(add_boot_device(*device, "ethernet@" + pci_place(*card) + "/ethernet-phy@0"));
   nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
                             .model = model == "e1000" ? "e1000" : "virtio-net-pci",
                             .mac = mac_text(mac),

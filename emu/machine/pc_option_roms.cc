@@ -68,8 +68,8 @@ Result<void> Pc::attach_vga_rom(devices::PciFunction& card) {
   return parts_.config.bios.empty() ? Result<void>{} : attach_rom(card, first_readable(kVgaRoms));
 }
 
-Result<void> Pc::attach_net_rom(devices::PciFunction& card, const std::string& model) {
-  const bool wanted = (parts_.config.boot_order + parts_.config.boot_once).find('n') != std::string::npos;
+Result<void> Pc::attach_net_rom(devices::PciFunction& card, const std::string& model, bool wanted) {
+  wanted = wanted || (parts_.config.boot_order + parts_.config.boot_once).find('n') != std::string::npos;
   if (!wanted) return {};
   return attach_rom(card, model == "e1000" ? first_readable(kE1000Roms) : first_readable(kVirtioNetRoms));
 }
@@ -83,10 +83,7 @@ Result<void> Pc::offer_kernel_rom(const KernelImage& kernel) {
   const std::string path = "/usr/share/qemu/" + name;
   if (::access(path.c_str(), R_OK) != 0) return {};
   platform_->fw_cfg.set_file("genroms/" + name, TRY(read_file(path, "kernel loader")));
-  std::vector<u8> order;
-  for (const char c : "/rom@genroms/" + name) order.push_back(static_cast<u8>(c));
-  order.push_back(0);
-  platform_->fw_cfg.set_file("bootorder", std::move(order));
+  boot_devices_[-1] = "/rom@genroms/" + name;
   return {};
 }
 

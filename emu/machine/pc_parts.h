@@ -22,6 +22,7 @@ struct Pc::DriveEntry {
   DriveConfig config;
   std::string name;  // "ide0-hd0", "virtio1", "floppy0": for the monitor
   std::unique_ptr<devices::Drive> drive;
+  bool in_use = false;  // a -device has it
 };
 
 struct Pc::Drives {

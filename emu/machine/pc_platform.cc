@@ -137,6 +137,20 @@ Result<void> Pc::build_platform() {
 
 namespace {
 
+// Ports that the user chooses must exist and belong to nobody.
+Result<void> check_ports(const bus::PortSpace& ports, const DeviceConfig& device, u32 base, u32 count) {
+  char place[40];
+  std::snprintf(place, sizeof place, "ports 0x%x to 0x%x", base, base + count - 1);
+  if (count == 0 || base + count > 0x10000)
+    return Error{"no such " + std::string(place) + ": -device " + device.driver};
+  for (const bus::PortSpace::Claim& claim : ports.claims()) {
+    if (claim.handler == nullptr || base >= claim.first + claim.count || claim.first >= base + count) continue;
+    return Error{std::string(place) + " belong to " + claim.name + ": -device " + device.driver +
+                 "; use another iobase"};
+  }
+  return {};
+}
+
 Result<u16> port_property(const DeviceConfig& device, const char* key, u16 fallback) {
   const auto it = device.properties.find(key);
   if (it == device.properties.end()) return fallback;
@@ -156,6 +170,7 @@ Result<void> Pc::build_extra_devices() {
     if (row->name == "isa-debug-exit") {
       const u16 base = TRY(port_property(device, "iobase", 0x501));
       const u16 count = TRY(port_property(device, "iosize", 2));
+      TRY(check_ports(ports_, device, base, count));
       platform_->exits.push_back(
           std::make_unique<devices::IsaDebugExit>([this](int status) { parts_.owner.request_quit(status & 0xFF); }));
       ports_.add(Port{base}, count, *platform_->exits.back(), 4, "isa-debug-exit");
@@ -183,6 +198,7 @@ Result<void> Pc::add_debugcon(const DeviceConfig& device) {
   if (wanted == device.properties.end()) return Error{"no chardev given: -device isa-debugcon; add chardev=ID"};
   const auto backend = parts_.consoles.find(wanted->second);
   if (backend == parts_.consoles.end()) return Error{"no such chardev '" + wanted->second + "': -device isa-debugcon"};
+  TRY(check_ports(ports_, device, base, 1));
   platform_->debugcons.push_back(std::make_unique<devices::Debugcon>(*backend->second));
   ports_.add(Port{base}, 1, *platform_->debugcons.back(), 1, "debugcon");
   return {};

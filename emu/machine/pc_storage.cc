@@ -84,7 +84,6 @@ Result<void> Pc::build_storage() {
   }
 
   unsigned virtio_count = 0;
-  unsigned floppy_count = 0;
   for (const DriveConfig& config : wanted) {
     drives_->entries.push_back({.config = config, .drive = TRY(open_drive(config))});
     Drives::Entry& entry = drives_->entries.back();
@@ -103,11 +102,7 @@ Result<void> Pc::build_storage() {
         entry.name = "virtio" + std::to_string(virtio_count++);
         TRY(add_virtio_disk(entry, ""));
         break;
-      case DriveInterface::Floppy:
-        entry.name = "floppy" + std::to_string(floppy_count);
-        if (floppy_count >= 2) return Error{"more than two floppy drives: " + config.file};
-        platform_->floppy_drives[floppy_count++] = entry.drive.get();
-        break;
+      case DriveInterface::Floppy: TRY(attach_floppy(entry)); break;
       case DriveInterface::None: entry.name = config.id; break;
     }
     if (!config.id.empty()) entry.name = config.id;
@@ -117,6 +112,19 @@ Result<void> Pc::build_storage() {
   drives_->ide = std::move(ide);
   pci_->attach(1, 1, *drives_->ide);
   add(*drives_->ide);
+  return {};
+}
+
+// At the place the index names, else at the first free one.
+Result<void> Pc::attach_floppy(Drives::Entry& entry) {
+  auto& places = platform_->floppy_drives;
+  std::size_t place = entry.config.index >= 0 ? static_cast<std::size_t>(entry.config.index) : 0;
+  if (entry.config.index < 0 && places[0] != nullptr) place = 1;
+  if (place >= places.size() || places[place] != nullptr) {
+    return Error{"no such floppy drive, or it is taken: " + entry.config.file + "; there are two, index=0 and index=1"};
+  }
+  entry.name = "floppy" + std::to_string(place);
+  places[place] = entry.drive.get();
   return {};
 }
 
@@ -145,10 +153,19 @@ Result<void> Pc::add_drive_device(const DeviceConfig& device, Ide& ide, std::arr
       });
   if (entry == drives_->entries.end())
     return Error{"no such drive '" + id + "': -device " + driver + "; add -drive if=none,id=" + id};
-  if (virtio) return add_virtio_disk(*entry, property("addr"));
+  if (entry->in_use) return Error{"drive is in use by another device: " + id + ": -device " + driver};
+  entry->in_use = true;
+  if (virtio) {
+    TRY(add_virtio_disk(*entry, property("addr")));
+    return add_boot_device(device, "scsi@" + pci_place(*drives_->controllers.back()) + "/disk@0,0");
+  }
+  const std::string bus = property("bus"), number = property("unit");
+  if (!bus.empty() && bus != "ide.0" && bus != "ide.1") return Error{"no such bus '" + bus + "': -device " + driver};
+  if (!number.empty() && number != "0" && number != "1")
+    return Error{"no such unit '" + number + "': -device " + driver};
   int position = free_position(taken);
-  if (property("bus") == "ide.1") position = taken[2] ? 3 : 2;
-  if (!property("unit").empty()) position = (property("bus") == "ide.1" ? 2 : 0) + std::atoi(property("unit").c_str());
+  if (bus == "ide.1") position = taken[2] ? 3 : 2;
+  if (!number.empty()) position = (bus == "ide.1" ? 2 : 0) + (number == "1" ? 1 : 0);
   if (position < 0 || position > 3 || taken[static_cast<unsigned>(position)])
     return Error{"no free IDE position: -device " + driver};
   taken[static_cast<unsigned>(position)] = true;
@@ -158,7 +175,7 @@ Result<void> Pc::add_drive_device(const DeviceConfig& device, Ide& ide, std::arr
     ide.attach_cd(channel, unit, *entry->drive);
   else
     ide.attach_disk(channel, unit, *entry->drive);
-  return {};
+  return add_boot_device(device, "ide@1,1/drive@" + std::to_string(channel) + "/disk@" + std::to_string(unit));
 }
 
 std::string Pc::info_block() const {

@@ -12,6 +12,7 @@ namespace {
 constexpr PropertyRow kNicProperties[] = {
     {"netdev", "str", "id of the -netdev it is connected to"},
     {"mac", "str", "hardware address"},
+    {"bootindex", "int", "place in the boot order"},
     {"id", "str", "name of the device"},
     {"addr", "slot[.function]", "PCI address"},
 };

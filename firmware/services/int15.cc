@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // INT 15h, system services: memory sizes and map, block move, A20, waits, configuration [IBM AT and PS/2 BIOS;
-// ACPI 15.1]. APM (53xx) is answered as not present: machines of this kind use ACPI.
+// ACPI 15.1].
 #include "services/keyboard.h"
 
 namespace xm::fw {
@@ -131,6 +131,7 @@ extern "C" void int15(Frame* frame) {
   switch (f.ah) {
     case 0x24: a20_gate(f); break;
     case 0x4F: f.set_carry(true); break;  // keyboard intercept: leave the code as it is
+    case 0x53: int15_apm(f); break;
     case 0x80:
     case 0x81:
     case 0x82:

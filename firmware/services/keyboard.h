@@ -20,5 +20,6 @@ bool controller_data(u8 data);
 bool mouse_command(u8 byte);
 bool mouse_read(u8* byte);
 void int15_mouse(Frame& f);
+void int15_apm(Frame& f);
 
 }  // namespace xm::fw

@@ -184,7 +184,23 @@ test_system:
         mov ax, 0x5300
         xor bx, bx
         int 0x15
-        check c, "15/53 no APM"
+        check nc, "15/53 APM is there"
+        cmp bx, 0x504D
+        check e, "15/53 APM signature"
+        mov ax, 0x5307
+        mov bx, 1
+        mov cx, 3
+        int 0x15
+        check c, "15/5307 power off only when connected"
+        cmp ah, 3
+        check e, "15/5307 says why"
+        mov ax, 0x5301
+        xor bx, bx
+        int 0x15
+        check nc, "15/5301 connect"
+        mov ax, 0x5305
+        int 0x15
+        check nc, "15/5305 idle"
         mov ah, 0x86
         xor cx, cx
         mov dx, 2000

@@ -97,6 +97,41 @@ class BadInput(unittest.TestCase):
         self.refuse("-device", "virtio-net-pci,netdev=nowhere", "-nographic", says="nowhere")
 
 
+    def test_ids_given_twice(self):
+        disk = self.file("a.img", bytes(1024))
+        self.refuse("-chardev", "null,id=a", "-chardev", "null,id=a", says="duplicate id 'a': -chardev")
+        self.refuse("-netdev", "user,id=a", "-netdev", "user,id=a", says="duplicate id 'a': -netdev")
+        self.refuse("-device", "e1000,id=a", "-device", "e1000,id=a", says="duplicate id 'a': -device")
+        drive = f"file={disk},format=raw,if=none,readonly=on,id=a"
+        self.refuse("-drive", drive, "-drive", drive, says="duplicate id 'a': -drive")
+        self.refuse("-drive", drive, "-device", "virtio-blk-pci,drive=a", "-device", "ide-hd,drive=a", "-display", "none",
+                    says="in use by another device")
+
+    def test_image_written_by_two_drives(self):
+        disk = self.file("a.img", bytes(1024))
+        self.refuse("-hda", disk, "-hdb", disk, says="two drives write the same image")
+
+    def test_places_that_do_not_exist(self):
+        disk = self.file("a.img", bytes(1024))
+        self.refuse("-drive", f"file={disk},format=raw,if=floppy,index=2", "-display", "none", says="no such floppy drive")
+        self.refuse("-drive", f"file={disk},format=raw,index=4", "-display", "none", says="no such IDE position")
+        self.refuse("-device", "virtio-rng-pci,addr=20", "-display", "none", says="PCI slot")
+        self.refuse("-device", "isa-debug-exit,iobase=0xffff,iosize=4", "-display", "none", says="no such ports")
+        self.refuse("-device", "isa-debug-exit,iobase=0x60", "-display", "none", says="belong to")
+
+    def test_values_of_no_meaning(self):
+        self.refuse("-uuid", "12345678-1234-1234-1234-12345678xyz0", says="invalid UUID")
+        self.refuse("-device", "e1000,bootindex=first", "-display", "none", says="bootindex")
+        self.refuse("-device", "e1000,bootindex=1", "-device", "e1000,bootindex=1", "-display", "none", says="bootindex=1")
+        self.refuse("", says="empty argument")
+        self.refuse("-m", "99999999999999999999G", says="-m")
+        self.refuse("-m", "200T", "-display", "none", says="200T")
+
+    def test_folders(self):
+        for option in ("-kernel", "-hda", "-bios", "-fda"):
+            self.refuse(option, self.directory.name, "-display", "none", says="Is a directory")
+
+
 class Verbs(unittest.TestCase):
     def test_help_names_every_option(self):
         text = subprocess.run([XIAOMA, "run", "--help"], capture_output=True, text=True, check=True).stdout
