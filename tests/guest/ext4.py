@@ -37,10 +37,7 @@ while :; do
   ln $d/f$n $d/l$n
   rm -f /work/d$((n % 5))/[fl]$((n - 20)) /work/d$((n % 7))/m$((n - 9))
   if [ $((n % 5)) = 0 ]; then
-    yes "kept $n $1" | head -c $((n * 331 % 60000 + 1)) > /work/tmp$n
-    fsync /work/tmp$n
-    mv /work/tmp$n /work/kept$n
-    fsync /work
+    yes "kept $n $1" | head -c $((n * 331 % 60000 + 1)) | dd of=/work/kept$n bs=100000 iflag=fullblock conv=fsync 2>/dev/null
     echo "KEPT $n"
   fi
 done

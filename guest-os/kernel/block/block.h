@@ -64,8 +64,9 @@ struct gendisk {
   u32 major = 0, first_minor = 0;
   u64 sectors = 0;
   bool read_only = false;
-  bool has_flush = false;  // a volatile write cache that Flush empties
-  u32 signature = 0;       // of the MBR: PARTUUID
+  bool has_flush = false;   // a volatile write cache that Flush empties
+  bool partitioned = true;  // false: its minors are those of whole devices (CD drives)
+  u32 signature = 0;        // of the MBR: PARTUUID
   const block_device_operations* ops = nullptr;
   void* driver_data = nullptr;
   request_queue queue;

@@ -127,7 +127,11 @@ int add_disk(gendisk* disk) {
   add_part(disk, 0, 0, disk->sectors);
   partition_entry found[kMaxPartitions];
   const CacheReader reader{&disk->parts[0]};
-  const u32 count = scan_mbr(reader, disk->sectors, found, kMaxPartitions - 1, &disk->signature);
+  u32 count = 0;
+  if (disk->partitioned) {
+    count = scan_gpt(reader, disk->sectors, found, kMaxPartitions - 1);
+    if (count == 0) count = scan_mbr(reader, disk->sectors, found, kMaxPartitions - 1, &disk->signature);
+  }
   for (u32 i = 0; i < count; ++i) {
     if (found[i].number < kMaxPartitions) add_part(disk, found[i].number, found[i].start, found[i].sectors);
   }

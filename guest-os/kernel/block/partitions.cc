@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The partition table of a PC disk: four entries in the MBR, logical partitions as a chain of extended boot records.
-// Free of hardware: unit-tested on the host. GAP: GPT is not read (a protective entry shows as one partition).
+// The partition table of a PC disk: a GUID partition table [UEFI 5.3], or four entries in the MBR and logical
+// partitions as a chain of extended boot records. Free of hardware: unit-tested on the host.
 #include "kernel/block/partitions.h"
 
 #include "kernel/lib/string.h"
@@ -32,7 +32,62 @@ bool is_table(const u8* sector) {
   return has_magic(sector);
 }
 
+struct GptHeader {
+  u64 signature;
+  u32 revision, size, header_crc, reserved;
+  u64 this_lba, other_lba, first_usable, last_usable;
+  u8 disk_guid[16];
+  u64 entries_lba;
+  u32 entry_count, entry_size, entries_crc;
+} __attribute__((packed));
+struct GptEntry {
+  u8 type[16], guid[16];
+  u64 first, last;  // both included
+};
+constexpr u64 kGptSignature = 0x5452415020494645;  // "EFI PART"
+
+u32 crc32(u32 crc, const u8* data, u32 n) {
+  for (u32 i = 0; i < n; ++i) {
+    crc ^= data[i];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
+  }
+  return crc;
+}
+
+bool read_gpt_header(const partition_reader& reader, u64 lba, GptHeader& h) {
+  u8 sector[512];
+  if (!reader.read(lba, sector)) return false;
+  memcpy(&h, sector, sizeof h);
+  if (h.signature != kGptSignature || h.this_lba != lba || h.size < sizeof h || h.size > sizeof sector) return false;
+  memset(sector + offsetof(GptHeader, header_crc), 0, 4);
+  return ~crc32(~0u, sector, h.size) == h.header_crc && h.entry_size >= sizeof(GptEntry) && h.entry_size <= 512 &&
+         512 % h.entry_size == 0 && h.entry_count <= 1024;
+}
+
 }  // namespace
+
+u32 scan_gpt(const partition_reader& reader, u64 disk_sectors, partition_entry* out, u32 limit) {
+  GptHeader h;
+  if (disk_sectors < 34) return 0;
+  if (!read_gpt_header(reader, 1, h) && !read_gpt_header(reader, disk_sectors - 1, h)) return 0;
+  u32 count = 0, crc = ~0u;
+  const u32 per_sector = 512 / h.entry_size;
+  for (u32 i = 0; i < h.entry_count; ++i) {
+    u8 sector[512];
+    if (i % per_sector != 0) continue;
+    if (!reader.read(h.entries_lba + i / per_sector, sector)) return 0;
+    const u32 here = min(per_sector, h.entry_count - i);
+    crc = crc32(crc, sector, here * h.entry_size);
+    for (u32 k = 0; k < here; ++k) {
+      GptEntry e;
+      memcpy(&e, sector + k * h.entry_size, sizeof e);
+      static constexpr u8 kUnused[16]{};
+      const bool used = memcmp(e.type, kUnused, 16) != 0 && e.first <= e.last && e.last < disk_sectors;
+      if (used && count < limit) out[count++] = {i + k + 1, e.first, e.last - e.first + 1};
+    }
+  }
+  return ~crc == h.entries_crc ? count : 0;
+}
 
 u32 scan_mbr(const partition_reader& reader, u64 disk_sectors, partition_entry* out, u32 limit, u32* signature) {
   u8 sector[512];

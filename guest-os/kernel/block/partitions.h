@@ -16,6 +16,8 @@ struct partition_reader {
  protected:
   ~partition_reader() = default;
 };
+// Entries of a GUID partition table, of its copy at the end when the first is damaged; 0: there is none.
+u32 scan_gpt(const partition_reader& reader, u64 disk_sectors, partition_entry* out, u32 limit);
 // Entries of an MBR and its extended partitions, at most `limit`; the disk's signature.
 u32 scan_mbr(const partition_reader& reader, u64 disk_sectors, partition_entry* out, u32 limit, u32* signature);
 

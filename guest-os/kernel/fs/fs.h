@@ -144,7 +144,8 @@ struct inode {
   list_head i_sb_list;  // super_block::s_inodes
   list_head i_hash;     // inode cache (iget)
   list_head i_lru;
-  list_head i_dirty;  // super_block::s_dirty
+  list_head i_dirty;     // super_block::s_dirty, oldest first
+  u64 i_dirtied_ns = 0;  // when it joined that list (CLOCK_MONOTONIC)
   pipe_inode_info* i_pipe = nullptr;
   block_device* i_bdev = nullptr;
   file_lock* i_flock = nullptr;
@@ -251,6 +252,9 @@ Result<super_block*> get_super(file_system_type* type, const char* source, const
 super_block* kern_super(file_system_type* type);  // for pseudo file systems that nobody mounts
 void sync_filesystem(super_block* sb, bool wait);
 void sync_all(bool wait);
+// Writes dirty inodes back, those that became dirty before `older_than` (CLOCK_MONOTONIC), at most `limit` of them;
+// how many it wrote.
+u64 write_old_inodes(super_block* sb, u64 older_than, u64 limit);
 
 inode* new_inode(super_block* sb);  // fresh, i_ino set by the caller or get_next_ino
 ino_t get_next_ino();
@@ -270,6 +274,7 @@ void inode_init_owner(inode* i, const inode* dir, umode_t mode);
 void init_special_inode(inode* i, umode_t mode, dev_t dev);
 int write_inode_now(inode* i, bool wait);
 u64 shrink_icache(u64 count);
+void shrink_icache_sb(super_block* sb);  // every unused inode of it, all clean by now
 
 // --- mounts ---
 constexpr u32 MNT_NOSUID = 1, MNT_NODEV = 2, MNT_NOEXEC = 4, MNT_NOATIME = 8, MNT_NODIRATIME = 16, MNT_RELATIME = 32,
@@ -424,6 +429,9 @@ int write_dirty_pages(address_space* m, u64 limit);
 page* take_dirty_page(address_space* m, u64* index, u64 last);
 void truncate_inode_pages_range(address_space* m, u64 first, u64 last);  // whole pages, both included
 u64 shrink_page_cache(u64 count);
+// --- mm/writeback.cc ---
+void balance_dirty_pages(address_space* m);  // after a write: too many dirty pages hold the writer back
+void wake_flusher();                         // the write-back thread looks for work now
 extern const vm_operations& generic_file_vm_ops;
 
 }  // namespace xm::os

@@ -172,10 +172,31 @@ u64 shrink_icache(u64 count) {
   return freed;
 }
 
+void shrink_icache_sb(super_block* sb) {
+  for (;;) {
+    inode* victim = nullptr;
+    {
+      SpinGuard guard(inode_hash_lock);
+      for (inode* i : entries<&inode::i_lru>(inode_lru)) {
+        if (i->i_sb != sb || i->i_count.load() != 0) continue;
+        victim = i;
+        list_del(&victim->i_lru);
+        victim->i_state.fetch_or(I_FREEING);
+        break;
+      }
+    }
+    if (victim == nullptr) return;
+    destroy(victim);
+  }
+}
+
 void mark_inode_dirty(inode* i) {
   if ((i->i_state.fetch_or(I_DIRTY) & I_DIRTY) != 0) return;
   SpinGuard guard(i->i_sb->s_inode_lock);
-  if (i->i_dirty.empty() && (i->i_state.load() & I_FREEING) == 0) list_add_tail(&i->i_dirty, &i->i_sb->s_dirty);
+  if (i->i_dirty.empty() && (i->i_state.load() & I_FREEING) == 0) {
+    i->i_dirtied_ns = ktime_get();
+    list_add_tail(&i->i_dirty, &i->i_sb->s_dirty);
+  }
 }
 
 int write_inode_now(inode* i, bool wait) {

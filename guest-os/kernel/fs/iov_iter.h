@@ -30,6 +30,20 @@ class iov_iter {
   // Move at most n bytes; return how many were (fewer after a bad pointer).
   u64 copy_to(const void* from, u64 n) { return advance_with(n, const_cast<void*>(from), true); }
   u64 copy_from(void* to, u64 n) { return advance_with(n, to, false); }
+  // Touches the next n bytes of user memory, so that copying from them under a page lock need not wait for a page.
+  void fault_in(u64 n) const {
+    if (kernel_ != nullptr) return;
+    u64 offset = offset_;
+    for (u32 i = 0; i < count_ && n > 0; ++i, offset = 0) {
+      const u64 step = min(n, pieces_[i].length - offset);
+      u8 byte;
+      if (step > 0) {
+        get_user_at(byte, pieces_[i].base + offset);
+        get_user_at(byte, pieces_[i].base + offset + step - 1);
+      }
+      n -= step;
+    }
+  }
   u64 zero(u64 n) {
     static constexpr char kZeros[256]{};
     u64 done = 0;

@@ -7,6 +7,7 @@
 #include "kernel/fs/namei.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/mm/slab.h"
+#include "kernel/sched/clock.h"
 #include "kernel/task/task_struct.h"
 
 namespace xm::os {
@@ -226,8 +227,7 @@ void deactivate_super(super_block* sb) {
   sb->s_root = nullptr;
   d_drop(root);
   dput(root);
-  while (shrink_icache(1024) != 0) {
-  }
+  shrink_icache_sb(sb);
   sb->s_op->put_super(sb);
   kdelete(sb);
 }
@@ -242,18 +242,46 @@ vfsmount* kern_mount(file_system_type* type) {
   return sb == nullptr ? nullptr : new_mount(sb, sb->s_root, type->name);
 }
 
+namespace {
+// The oldest dirty inode, referenced and off the list; null: none that old.
+inode* take_dirty_inode(super_block* sb, u64 older_than) {
+  SpinGuard guard(sb->s_inode_lock);
+  inode* dirty = list_first<&inode::i_dirty>(&sb->s_dirty);
+  if (dirty == nullptr || dirty->i_dirtied_ns >= older_than) return nullptr;
+  list_del(&dirty->i_dirty);
+  dirty->i_count.inc();
+  return dirty;
+}
+}  // namespace
+
+u64 write_old_inodes(super_block* sb, u64 older_than, u64 limit) {
+  u64 count = 0;
+  for (; count < limit; ++count) {
+    inode* i = take_dirty_inode(sb, older_than);
+    if (i == nullptr) break;
+    write_inode_now(i, false);
+    iput(i);
+  }
+  return count;
+}
+
 void sync_filesystem(super_block* sb, bool wait) {
+  constexpr u32 kTogether = 32;  // so many inodes have their pages under way before the first is waited for
+  // What becomes dirty from now on is not this call's business.
+  const u64 now = ktime_get() + 1;
   for (;;) {
-    inode* dirty = nullptr;
-    {
-      SpinGuard guard(sb->s_inode_lock);
-      dirty = list_first<&inode::i_dirty>(&sb->s_dirty);
-      if (dirty == nullptr) break;
-      list_del(&dirty->i_dirty);
-      dirty->i_count.inc();
+    inode* some[kTogether];
+    u32 count = 0;
+    while (count < kTogether && (some[count] = take_dirty_inode(sb, now)) != nullptr) {
+      inode* i = some[count++];
+      if (i->i_mapping == &i->i_data && i->i_data.a_ops != nullptr)
+        filemap_write_and_wait(&i->i_data, 0, 1ll << 62, false);
     }
-    write_inode_now(dirty, wait);
-    iput(dirty);
+    for (u32 n = 0; n < count; ++n) {
+      write_inode_now(some[n], wait);
+      iput(some[n]);
+    }
+    if (count < kTogether) break;
   }
   if ((sb->s_flags & MS_RDONLY) == 0) sb->s_op->sync_fs(sb, wait);
 }

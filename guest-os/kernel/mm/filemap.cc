@@ -292,6 +292,7 @@ ssize_t buffered_write(file* f, iov_iter& from, loff_t& pos) {
   while (from.count() > 0) {
     const u32 offset = static_cast<u32>(pos & static_cast<loff_t>(kPageSize - 1));
     const u32 step = static_cast<u32>(min<u64>(kPageSize - offset, from.count()));
+    from.fault_in(step);
     auto got = find_or_create_page(m, static_cast<u64>(pos) >> kPageShift);
     if (!got.ok()) return done > 0 ? done : -got.error();
     page* p = got.value();
@@ -322,13 +323,6 @@ ssize_t buffered_write(file* f, iov_iter& from, loff_t& pos) {
   return done;
 }
 
-// Too many dirty pages: the writer helps to write back.
-void balance_dirty(address_space* m) {
-  if (!m->a_ops->writes_back()) return;
-  const u64 dirty = static_cast<u64>(vm_stat[NR_FILE_DIRTY].load());
-  if (dirty > total_ram_pages() / 5) write_dirty_pages(m, 256);
-}
-
 }  // namespace
 
 ssize_t generic_file_write_iter(file* f, iov_iter& from, loff_t& pos) {
@@ -356,7 +350,7 @@ ssize_t generic_file_write_iter(file* f, iov_iter& from, loff_t& pos) {
   if (done > 0 && ((f->f_flags & O_DSYNC) != 0 || (i->i_sb->s_flags & MS_SYNCHRONOUS) != 0)) {
     if (const int error = vfs_fsync(f, (f->f_flags & O_SYNC) != O_SYNC); error != 0) return error;
   }
-  balance_dirty(f->f_mapping);
+  balance_dirty_pages(f->f_mapping);
   return done;
 }
 

@@ -28,6 +28,7 @@ bool try_to_free_pages(gfp_t gfp, u32 order) {
   }
   const u64 wanted = 64ul << order;
   u64 freed = shrink_page_cache(wanted);
+  if (freed < wanted) wake_flusher();
   if (freed < wanted && (gfp & GFP_NOFS) == 0) {
     freed += shrink_dcache(wanted);
     freed += shrink_icache(wanted);

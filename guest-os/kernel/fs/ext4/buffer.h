@@ -56,7 +56,8 @@ struct ext4_buffer_cache {
   ext4_buffer** buckets = nullptr;
   list_head lru;         // oldest first
   list_head checkpoint;  // buffers with a committed copy, in the order of their first commit
-  u32 count = 0, limit = 2048, checkpoints = 0;
+  u32 count = 0, checkpoints = 0;
+  u32 limit = 2048;  // buffers kept without need, and committed copies kept before a checkpoint
   u32 block_size = 0;
 };
 int buffer_cache_init(ext4_buffer_cache& cache, u32 block_size);

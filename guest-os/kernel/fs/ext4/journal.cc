@@ -13,7 +13,6 @@
 namespace xm::os {
 namespace {
 
-constexpr u32 kMaxCheckpoints = 2048;  // committed copies that memory holds
 constexpr u32 kWritesAtOnce = 64;
 
 u32 be(u32 v) { return __builtin_bswap32(v); }
@@ -404,7 +403,7 @@ int ext4_commit_begin(ext4_fs& fs, ext4_commit_record& c) {
       ext4_fail(fs, -ENOSPC, "a transaction is larger than the journal, blocks:", needed);
       return -ENOSPC;
     }
-    if (j.used + needed > j.capacity() || fs.cache.checkpoints > kMaxCheckpoints) TRY_INT(ext4_checkpoint(fs));
+    if (j.used + needed > j.capacity() || fs.cache.checkpoints > fs.cache.limit) TRY_INT(ext4_checkpoint(fs));
     c.tid = fs.journal->sequence++;
   }
   // Bitmaps first: their checksums go into descriptors.

@@ -244,6 +244,8 @@ int fill_super(super_block* sb, const char* source, const char* data, u64) {
   if (info == nullptr) return -ENOMEM;
   info->sb = sb;
   info->device.bdev = sb->s_bdev;
+  // Metadata may take a thirty-second of memory, and the copies that wait for a checkpoint as much again.
+  info->fs.cache.limit = static_cast<u32>(clamp<u64>(total_ram_pages() * (kPageSize / 1024) / 32 / 4, 128, 8192));
   sb->s_fs_info = info;
   sb->s_op = &super_ops;
   sb->s_magic = EXT4_MAGIC;

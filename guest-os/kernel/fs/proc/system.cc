@@ -270,15 +270,27 @@ void show_uuid(TextBuffer& out, void* data) {
 }
 constinit u64 boot_uuid[2]{};
 
+}  // namespace
+extern s64 dirty_background_ratio, dirty_ratio;  // mm/writeback.cc
+namespace {
 constinit s64 numbers[16] = {CAP_LAST_CAP,        65536, 1048576, 0, 50, 60, 0, 2, 1048576, 256, 10, 20, 0, 32000,
                              9223372036854775807, 0};
-constinit proc_number number_rows[16] = {
-    {&numbers[0], 0, 0},       {&numbers[1], 0, 0},        {&numbers[2], 1, 1048576},
-    {&numbers[3], 0, 2},       {&numbers[4], 0, 100},      {&numbers[5], 0, 200},
-    {&numbers[6], 0, 1},       {&numbers[7], 0, 2},        {&numbers[8], 4096, 1 << 30},
-    {&numbers[9], 0, 1 << 20}, {&numbers[10], 0, 100},     {&numbers[11], 0, 100},
-    {&numbers[12], 0, 2},      {&numbers[13], 1, 1 << 20}, {&numbers[14], 0, 9223372036854775807},
-    {&numbers[15], -1, 2}};
+constinit proc_number number_rows[16] = {{&numbers[0], 0, 0},
+                                         {&numbers[1], 0, 0},
+                                         {&numbers[2], 1, 1048576},
+                                         {&numbers[3], 0, 2},
+                                         {&numbers[4], 0, 100},
+                                         {&numbers[5], 0, 200},
+                                         {&numbers[6], 0, 1},
+                                         {&numbers[7], 0, 2},
+                                         {&numbers[8], 4096, 1 << 30},
+                                         {&numbers[9], 0, 1 << 20},
+                                         {&dirty_background_ratio, 0, 100},
+                                         {&dirty_ratio, 0, 100},
+                                         {&numbers[12], 0, 2},
+                                         {&numbers[13], 1, 1 << 20},
+                                         {&numbers[14], 0, 9223372036854775807},
+                                         {&numbers[15], -1, 2}};
 
 void create_sysctls() {
   static const char* const names[16] = {"sys/kernel/cap_last_cap",
