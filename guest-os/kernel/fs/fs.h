@@ -149,6 +149,7 @@ struct inode {
   pipe_inode_info* i_pipe = nullptr;
   block_device* i_bdev = nullptr;
   file_lock* i_flock = nullptr;
+  list_head i_watches;        // inotify
   void* i_private = nullptr;  // the file system's
   inode();
 };

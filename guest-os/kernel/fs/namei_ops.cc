@@ -2,6 +2,7 @@
 // What happens to names: create, remove, link, rename. Locks: the directory's i_rwsem for writing; for rename between
 // directories the file system's rename mutex, then both directories, ancestor first.
 #include "kernel/fs/file_table.h"
+#include "kernel/fs/fsnotify.h"
 #include "kernel/fs/namei.h"
 #include "kernel/mm/slab.h"
 #include "kernel/task/task_struct.h"
@@ -81,6 +82,7 @@ long create_name(int dfd, const char* name, bool directory, Make make) {
       } else {
         error = may_create(dir, d);
         if (error == 0) error = make(dir, d);
+        if (error == 0) fsnotify_name(dir, IN_CREATE, d->d_name, directory);
       }
       dput(d);
     }
@@ -93,7 +95,9 @@ long create_name(int dfd, const char* name, bool directory, Make make) {
 
 int vfs_create(inode* dir, dentry* d, umode_t mode, bool excl) {
   TRY_INT(may_create(dir, d));
-  return dir->i_op->create(dir, d, (mode & 07777) | S_IFREG, excl);
+  TRY_INT(dir->i_op->create(dir, d, (mode & 07777) | S_IFREG, excl));
+  fsnotify_name(dir, IN_CREATE, d->d_name, false);
+  return 0;
 }
 
 long do_mknodat(int dfd, const char* name, umode_t mode, dev_t dev) {
@@ -175,11 +179,16 @@ long remove_name(int dfd, const char* name, bool is_dir, Remove remove) {
             WriteGuard victim_guard(keep->i_rwsem);
             error = remove(dir, d);
           }
-          if (error == 0) d_delete(d);
+          if (error == 0) {
+            if (!is_dir) fsnotify_inode(keep, IN_ATTRIB);
+            d_delete(d);
+            fsnotify_name(dir, IN_DELETE, nd.last, is_dir);
+          }
         }
         dput(d);
       }
     }
+    if (error == 0 && keep != nullptr && (is_dir || keep->i_nlink == 0)) fsnotify_inode(keep, IN_DELETE_SELF);
     iput(keep);
   }
   nd_put(nd);
@@ -232,6 +241,11 @@ long rename_locked(nameidata& from, nameidata& to, u32 flags) {
     error =
         from.at.dentry_->d_inode->i_op->rename(from.at.dentry_->d_inode, old, to.at.dentry_->d_inode, target, flags);
     if (error == 0) {
+      const u32 cookie = fsnotify_cookie();
+      const bool is_dir = S_ISDIR(old->d_inode->i_mode);
+      fsnotify_name(from.at.dentry_->d_inode, IN_MOVED_FROM, from.last, is_dir, cookie);
+      fsnotify_name(to.at.dentry_->d_inode, IN_MOVED_TO, to.last, is_dir, cookie);
+      fsnotify_inode(old->d_inode, IN_MOVE_SELF);
       if ((flags & RENAME_EXCHANGE) != 0) {
         d_exchange(old, target);
       } else {
@@ -335,7 +349,12 @@ int notify_change(dentry* d, iattr& a) {
       TRY_INT(inode_change_ok(i, check));
     }
   }
-  return i->i_op->setattr(d, a);
+  TRY_INT(i->i_op->setattr(d, a));
+  // [man 7 inotify]: a new length is a modification, everything else a change of attributes.
+  const bool times = (a.valid & (ATTR_ATIME_SET | ATTR_MTIME_SET)) != 0;
+  if ((a.valid & ATTR_SIZE) != 0) fsnotify_dentry(d, IN_MODIFY);
+  if (times || (a.valid & (ATTR_MODE | ATTR_UID | ATTR_GID)) != 0) fsnotify_dentry(d, IN_ATTRIB);
+  return 0;
 }
 
 int do_truncate(dentry* d, loff_t length, u32 extra_valid) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // open(2): path walk, creation, permission, and the new struct file. Order of errors as in Linux's path_openat.
 #include "kernel/fs/file_table.h"
+#include "kernel/fs/fsnotify.h"
 #include "kernel/fs/namei.h"
 #include "kernel/mm/slab.h"
 #include "kernel/task/task_struct.h"
@@ -52,6 +53,7 @@ Result<file*> finish_open(path p, u32 flags) {
     fput(f);
     return Error{EINVAL};
   }
+  fsnotify_dentry(f->f_path.dentry_, IN_OPEN);
   return f;
 }
 
@@ -259,6 +261,8 @@ void fput(file* f) {
   if (!f->f_count.dec_and_test()) return;
   if (!f->f_epoll_links.empty()) epoll_release_file(f);
   if ((f->f_mode & FMODE_PATH) == 0) {
+    if (f->f_op != &bad_file_ops)
+      fsnotify_dentry(f->f_path.dentry_, (f->f_mode & FMODE_WRITE) != 0 ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (f->f_inode->i_flock != nullptr) release_file_locks(f);
     f->f_op->release(f->f_inode, f);
   }

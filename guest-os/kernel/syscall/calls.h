@@ -283,6 +283,11 @@ long sys_mq_getsetattr(int fd, u64 fresh, u64 old);
 long sys_acct(const char* name);
 long sys_adjtimex(u64 timex);
 long sys_clock_adjtime(int clock, u64 timex);
+// fs/inotify.cc
+long sys_inotify_init();
+long sys_inotify_init1(u32 flags);
+long sys_inotify_add_watch(int fd, const char* name, u32 mask);
+long sys_inotify_rm_watch(int fd, int wd);
 // scheduling.cc
 long sys_sched_yield();
 long sys_sched_setparam(int pid, const int* param);
