@@ -3,7 +3,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config ccache acpica-tools nasm python
   libzstd-dev zlib1g-dev libpng-dev libgtest-dev libgmock-dev libbenchmark-dev busybox-static e2fsprogs cpio zstd gzip
   libdw-dev libvncserver-dev nlohmann-json3-dev libcli11-dev libzydis-dev xfonts-terminus console-setup-linux libfmt-dev"
 TEST_PACKAGES="qemu-system-x86 seabios grub-pc-bin grub-common xorriso mtools isolinux syslinux syslinux-utils syslinux-common
-  memtest86+ dosfstools ipxe-qemu git
+  memtest86+ dosfstools ipxe-qemu git xvfb xdotool iproute2
   clang-format musl-tools gcc-multilib bash-static debootstrap fdisk"
 
 # install_packages NAME...: installs those that are missing; needs root only then.

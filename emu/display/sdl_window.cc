@@ -63,8 +63,9 @@ struct SdlWindow::Handles {
 };
 
 namespace {
+constexpr unsigned kScaleStep = 25;     // per cent
 constexpr i64 kRefreshNs = 30'000'000;  // about 33 pictures a second
-}
+}  // namespace
 
 Result<std::unique_ptr<SdlWindow>> SdlWindow::open(machine::Machine& machine) {
   auto library = std::make_unique<SdlLibrary>();
@@ -123,11 +124,14 @@ void SdlWindow::refresh() {
                                              static_cast<int>(surface_.width), static_cast<int>(surface_.height));
     sdl_->render_set_logical_size(handles_->renderer, static_cast<int>(surface_.width),
                                   static_cast<int>(surface_.height));
-    if (!full_screen_) {
-      sdl_->set_window_size(handles_->window, static_cast<int>(surface_.width), static_cast<int>(surface_.height));
-    }
+    if (!full_screen_) apply_scale();
   }
   draw();
+}
+
+void SdlWindow::apply_scale() {
+  sdl_->set_window_size(handles_->window, static_cast<int>(surface_.width * scale_percent_ / 100),
+                        static_cast<int>(surface_.height * scale_percent_ / 100));
 }
 
 void SdlWindow::draw() {
@@ -172,7 +176,10 @@ void SdlWindow::poll_events() {
         break;
       }
       case SDL_WINDOWEVENT:
-        if (event.window.event == SDL_WINDOWEVENT_FOCUS_LOST) set_grab(false);
+        if (event.window.event == SDL_WINDOWEVENT_FOCUS_LOST) {
+          set_grab(false);
+          release_keys();
+        }
         if (event.window.event == SDL_WINDOWEVENT_EXPOSED || event.window.event == SDL_WINDOWEVENT_SIZE_CHANGED) draw();
         break;
       default: break;
@@ -186,7 +193,19 @@ void SdlWindow::handle_key(unsigned scancode, bool down, bool repeat) {
   if (down && control_ && alt_ && handle_hotkey(scancode)) return;
   const u16 code = linux_keycode_of_scancode(scancode);
   // The PS/2 keyboard repeats by itself.
-  if (code != 0 && !repeat) machine_.board().keyboard().key(code, down);
+  if (code == 0 || repeat) return;
+  machine_.board().keyboard().key(code, down);
+  if (down)
+    pressed_.insert(code);
+  else
+    pressed_.erase(code);
+}
+
+// The window no longer hears when keys go up: without this, Alt of Alt-Tab would stay down in the guest.
+void SdlWindow::release_keys() {
+  for (const u16 code : pressed_) machine_.board().keyboard().key(code, false);
+  pressed_.clear();
+  control_ = alt_ = false;
 }
 
 bool SdlWindow::handle_hotkey(unsigned scancode) {
@@ -196,8 +215,18 @@ bool SdlWindow::handle_hotkey(unsigned scancode) {
       full_screen_ = !full_screen_;
       sdl_->set_window_fullscreen(handles_->window, full_screen_ ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
       return true;
+    case SDL_SCANCODE_EQUALS:
+    case SDL_SCANCODE_KP_PLUS:
+    case SDL_SCANCODE_MINUS:
+    case SDL_SCANCODE_KP_MINUS: {
+      const bool larger = scancode == SDL_SCANCODE_EQUALS || scancode == SDL_SCANCODE_KP_PLUS;
+      scale_percent_ = std::clamp(larger ? scale_percent_ + kScaleStep : scale_percent_ - kScaleStep, kScaleStep, 400u);
+      apply_scale();
+      return true;
+    }
     case SDL_SCANCODE_U:
-      sdl_->set_window_size(handles_->window, static_cast<int>(surface_.width), static_cast<int>(surface_.height));
+      scale_percent_ = 100;
+      apply_scale();
       return true;
     default: return false;
   }

@@ -52,7 +52,7 @@ class Installer(unittest.TestCase):
             menu = self.expect_colours(guest, [MENU_BACKGROUND, MENU_SELECTED], 180)
             self.assertEqual((menu.width, menu.height), (640, 480))
             guest.monitor("sendkey ret")
-            self.expect_colours(guest, [INSTALLER_BACKGROUND, INSTALLER_DIALOG], 400)
+            self.expect_colours(guest, [INSTALLER_BACKGROUND, INSTALLER_DIALOG], 900)
 
     def test_menu_by_other_card_and_firmware(self):
         with self.network("e1000", "-bios", SEABIOS) as guest:

@@ -69,7 +69,7 @@ class LinuxDevices(unittest.TestCase):
     def mouse(self, guest):
         """PS/2 packets as /dev/input/mice gives them: buttons and signs, dx, dy (upwards)."""
         guest.send("(timeout 10 cat /dev/input/mice > /tmp/mice) & sleep 1; echo rea''dy\n")
-        guest.expect("ready")
+        guest.expect("ready", timeout=120)
         time.sleep(1)
         for words in ("mouse_move 10 5", "mouse_button 1", "mouse_button 0", "mouse_move -7 -3"):
             guest.monitor(words)
