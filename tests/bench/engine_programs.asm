@@ -1,34 +1,54 @@
 ; SPDX-License-Identifier: GPL-2.0-or-later
-; Guest programs for engine_bench: 64-bit, loaded at 1 MiB, each ends in HLT. RDI is the scale. Data lives from 4 MiB.
+; Guest programs for engine_bench, native_bench and the bench disk: 64-bit, loaded at 1 MiB, called with RDI the scale;
+; each may change every register but RSP. Data lives from 4 MiB to 24 MiB. At the start: the address of `prepare`, then
+; the table of programs, which ends with a zero entry.
+;
+; What they find: the first 4 GiB mapped one to one for everybody, 2 MiB of 4 KiB pages at small_pages whose page table is
+; at small_table, and, once `prepare` has been called, segments, a TSS, gates and SYSCALL.
 bits 64
 org 0x100000
 data equ 0x400000
+small_pages equ 0x40000000
+small_table equ 0x14000
 
-%macro program 2
+; Flags of a program.
+needs_system equ 1  ; not for user mode
+moves_bytes equ 2   ; its operations are bytes
+
+; Entry, name, operations a unit of scale (0: its speed is that of its instructions), flags.
+%macro program 2-4 0, 0
 %%start:
     dq %1
+    dq 1            ; scale, for the bench disk
+    dd %4, %3
 %%name:
     db %2
     times 24 - ($ - %%name) db 0
 %endmacro
 
+    dq prepare
 table:
     program alu_mix, "alu mix"
     program sieve, "sieve"
     program chase_small, "pointer chase L1"
     program chase_large, "pointer chase 4 MiB"
-    program copy_loop, "copy loop"
-    program copy_aliased, "copy aliased"
-    program rep_copy, "rep movs 64 KiB"
+    program chase_pages, "pointer chase 4096 pages"
+    program copy_loop, "copy loop", 2621440, moves_bytes
+    program copy_aliased, "copy aliased", 2621440, moves_bytes
+    program rep_copy, "rep movs 64 KiB", 131072000, moves_bytes
     program quicksort, "quicksort"
     program fib, "recursion (fib)"
     program bytecode, "bytecode interpreter"
     program indirect, "indirect calls"
-    program self_modify, "self-modifying loop"
-    program fresh_code, "fresh code x16 calls"
-    program page_invalidate, "invlpg + load"
-    program cr3_switch, "mov cr3 + 16 pages"
-    program system_calls, "int 80h round trip"
+    program self_modify, "self-modifying loop", 10000
+    program fresh_code, "fresh code x16 calls", 1000
+    program system_calls, "syscall + sysret", 10000, needs_system
+    program interrupts, "int 80h round trip", 10000, needs_system
+    program page_faults, "page fault + invlpg", 6400, needs_system
+    program page_invalidate, "invlpg + load", 10000, needs_system
+    program cr3_switch, "mov cr3 + 16 pages", 2000, needs_system
+    program ports, "in + out", 10000, needs_system
+    program memory_io, "memory-mapped I/O", 10000, needs_system
     program matmul, "SSE2 matmul"
     program nbody, "n-body"
     program x87, "x87"
@@ -37,6 +57,7 @@ table:
     dq 0
 
 %include "fp_programs.inc"
+%include "system_programs.inc"
 
 alu_mix:
     imul rcx, rdi, 100000
@@ -61,7 +82,7 @@ alu_mix:
 .skip:
     dec rcx
     jnz .loop
-    hlt
+    ret
 
 sieve:
     mov r9, rdi
@@ -87,7 +108,7 @@ sieve:
     jb .outer
     dec r9
     jnz .again
-    hlt
+    ret
 
 ; Chain of pointers with a stride that visits every slot once.
 %macro chase 3  ; bytes, stride, steps per scale
@@ -111,12 +132,14 @@ sieve:
     mov rax, [rax]
     dec rcx
     jnz %%walk
-    hlt
+    ret
 %endmacro
 chase_small:
     chase 16384, 64*37, 200000
 chase_large:
     chase 4194304, 64*4099, 200000
+chase_pages:
+    chase 16777216, 64*65*63, 200000
 
 %macro copy 1  ; distance
     imul r9, rdi, 20
@@ -135,7 +158,7 @@ chase_large:
     jnz %%loop
     dec r9
     jnz %%again
-    hlt
+    ret
 %endmacro
 copy_loop:
     copy 0x123000
@@ -151,7 +174,7 @@ rep_copy:
     rep movsq
     dec r9
     jnz .again
-    hlt
+    ret
 
 quicksort:
     mov r9, rdi
@@ -172,7 +195,7 @@ quicksort:
     call .sort
     dec r9
     jnz .again
-    hlt
+    ret
 .sort:
     cmp rdi, rsi
     jae .done
@@ -226,7 +249,7 @@ fib:
     call .f
     dec r9
     jnz .again
-    hlt
+    ret
 .f:
     cmp edi, 2
     jb .leaf
@@ -270,7 +293,7 @@ bytecode:
 .op_end:
     dec r9
     jnz .again
-    hlt
+    ret
 .code: db 0, 1, 2, 0, 3, 1, 0, 2, 2, 1, 0, 3, 4
 align 8
 .jumps: dq .op_add, .op_xor, .op_shift, .op_load, .op_end
@@ -285,7 +308,7 @@ indirect:
     and ebx, 3
     dec r9
     jnz .again
-    hlt
+    ret
 .f0: add rax, 1
     ret
 .f1: sub rax, 2
@@ -305,7 +328,7 @@ self_modify:
     mov al, 0
     dec r9
     jnz .again
-    hlt
+    ret
 
 fresh_code:
     imul r9, rdi, 1000
@@ -321,41 +344,4 @@ fresh_code:
     jnz .call
     dec r9
     jnz .again
-    hlt
-
-page_invalidate:
-    imul r9, rdi, 10000
-    mov rbx, 0x40000000   ; a region mapped by 4 KiB pages
-.again:
-    invlpg [rbx]
-    mov rax, [rbx]
-    dec r9
-    jnz .again
-    hlt
-
-cr3_switch:
-    imul r9, rdi, 2000
-    mov rbx, 0x40000000
-    mov rdx, cr3
-.again:
-    mov cr3, rdx
-%assign i 0
-%rep 16
-    mov rax, [rbx + i * 4096]
-%assign i i+1
-%endrep
-    dec r9
-    jnz .again
-    hlt
-
-system_calls:
-    imul r9, rdi, 10000
-.again:
-    int 0x80
-    dec r9
-    jnz .again
-    hlt
-
-align 16
-global_int80:
-    iretq
+    ret
