@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Block: up to kMaxInstructions decoded instructions within one page, entered at the top, left at the bottom, by a
-// fault or by an exit. Its Ops lie directly behind it; behind the last Op lies a Links with the ways out that are
-// known.
+// fault, by an exit, or by a conditional jump on the way that is taken. Its Ops lie directly behind it; behind each Op
+// that ends a straight run lies a Links with the ways out that are known.
 //
 // A block may be entered when its stamp equals Running::stamp: that says its code is mapped where it was decoded, in
 // this code epoch and this mode (BlockCache::find renews stamps). A dropped block has stamp 0 and Ops that leave.
@@ -30,7 +30,7 @@ struct Block {
   u32 mode_key = 0;
   u16 size_bytes = 0;
   u8 count = 0;     // instructions
-  u8 op_count = 0;  // Ops without the Links
+  u8 op_count = 0;  // Ops and Links
   Block* next_in_hash = nullptr;
   StepTrap step_trap = StepTrap::IfSetBefore;  // of the last instruction
   u32 watch_tag = 0;                           // WatchedCode::tag
@@ -69,16 +69,15 @@ Block* find_block(Vcpu& cpu);
   return pointer;
 }
 
+// Takes `block` back from the countdown: the engine's loop is to look first.
+const Op* enter_not(Vcpu& cpu, const Block* block);
+
 // First op of `block`, if the engine's loop need not look at anything before; else nullptr with state.rip set.
 [[gnu::always_inline]] inline const Op* enter(Vcpu& cpu, const Block* block) {
   cpu.running.countdown -= block->count;
-  const bool stop = (cpu.running.countdown < 0) | ((cpu.signals.load() & cpu.running.attention) != 0) |
-                    (host_stack_pointer() < cpu.running.stack_floor);
-  if (__builtin_expect(stop, 0)) {
-    cpu.running.countdown += block->count;
-    cpu.state.rip = cpu.block_rip;
-    return nullptr;
-  }
+  if (__builtin_expect(cpu.running.countdown < 0, 0)) return enter_not(cpu, block);
+  if (__builtin_expect((cpu.signals.load() & cpu.running.attention) != 0, 0)) return enter_not(cpu, block);
+  if (__builtin_expect(host_stack_pointer() < cpu.running.stack_floor, 0)) return enter_not(cpu, block);
 #if XM_TAIL_DISPATCH
   return block->ops()->handler(cpu, block->ops());
 #else
@@ -96,6 +95,12 @@ const Op* jump_slow(Vcpu& cpu);
   return follow_slow(cpu, link);
 }
 
+// The same from the middle of a block: its remaining instructions are not run.
+[[gnu::always_inline]] inline const Op* follow_early(Vcpu& cpu, const Op* op) {
+  cpu.running.countdown += op->exit - 1;
+  return follow(cpu, links_of(op).taken);
+}
+
 // Leaves to a computed address.
 [[gnu::always_inline]] inline const Op* jump_to(Vcpu& cpu, u64 rip) {
   cpu.block_rip = rip;
@@ -104,6 +109,31 @@ const Op* jump_slow(Vcpu& cpu);
                    block->cs_base == cpu.state.segment[static_cast<unsigned>(Segment::Cs)].base;
   if (__builtin_expect(hit, 1)) return enter(cpu, block);
   return jump_slow(cpu);
+}
+
+// Signals that stop a chain of blocks: those that could be served now.
+[[gnu::always_inline]] inline u32 attention_of(const CpuState& state) {
+  u32 attention = ~u32{0};
+  if ((state.rflags & flag::kIf) == 0) attention &= ~Signals::kIntr;
+  if (state.nmi_blocked) attention &= ~Signals::kNmi;
+  return attention;
+}
+
+// Must the engine's loop look before the next instruction: is the budget used up (as it always is while single
+// instructions or watched blocks run), does something want single steps, is the CPU not running?
+[[gnu::always_inline]] inline bool loop_must_look(const Vcpu& cpu) {
+  const CpuState& state = cpu.state;
+  return cpu.running.countdown <= 0 || ((state.rflags & (flag::kTf | flag::kRf)) | (state.dr[7] & 0xFF)) != 0 ||
+         state.interrupt_shadow != InterruptShadow::None || state.activity != Activity::Running;
+}
+
+// This instruction has retired, state.rip is that of the next one, and anything may have changed: mode, rights, what
+// may interrupt.
+[[gnu::always_inline]] inline const Op* resume(Vcpu& cpu, const Op* op) {
+  cpu.running.countdown += op->remaining - 1;
+  if (__builtin_expect(loop_must_look(cpu), 0)) return nullptr;
+  cpu.running.attention = attention_of(cpu.state);
+  return jump_to(cpu, cpu.state.rip);
 }
 
 }  // namespace xm::cpu::interp

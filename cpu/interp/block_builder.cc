@@ -143,11 +143,25 @@ bool BlockBuilder::open_page() {
   return true;
 }
 
+// What the meaning of bytes depends on.
+u32 BlockBuilder::memo_mode() const {
+  return static_cast<u32>(cpu_.mode.code_size) | (cpu_.mode.protected_mode ? 0x100u : 0u);
+}
+
 // Decodes the instruction at `offset`. `fits` is false if it does not end before the page or segment does.
 void BlockBuilder::fetch(u64 offset, Item& item, bool& fits) {
   const unsigned room = std::min<unsigned>(page_room_ - static_cast<unsigned>(offset), kMaxLength);
   std::array<u8, kMaxLength> buffer{};
   const u8* bytes = host_ + offset;
+  const bool memorable = host_ != nullptr && page_room_ - offset >= DecodeMemo::kBytes;
+  if (memorable) {
+    if (const DecodedItem* known = memo_.find(bytes, memo_mode())) {
+      static_cast<DecodedItem&>(item) = *known;
+      item.ip_offset = static_cast<u16>(offset);
+      fits = true;
+      return;
+    }
+  }
   if (host_ == nullptr) {
     for (unsigned i = 0; i < room; ++i)
       buffer[i] = static_cast<u8>(cpu_.read_phys(GuestPhys{block_->physical + offset + i}, 1));
@@ -156,7 +170,9 @@ void BlockBuilder::fetch(u64 offset, Item& item, bool& fits) {
   item.ip_offset = static_cast<u16>(offset);
   const DecodeStatus status = decode_into({bytes, room}, cpu_.mode.code_size, item.insn);
   fits = status != DecodeStatus::NeedMoreBytes;
-  if (fits) judge(status, item);
+  if (!fits) return;
+  judge(status, item);
+  if (memorable && item.kind == Kind::Normal) memo_.insert(bytes, memo_mode(), item);
 }
 
 // The block's only instruction, which begins in this page and goes on in the next (or runs into the segment's limit).
@@ -194,15 +210,26 @@ void BlockBuilder::judge(DecodeStatus status, Item& item) const {
     // Without their features these are the older instructions with a prefix that is ignored.
     if (item.insn.operation == Operation::Lzcnt && !feature_enabled(cpu_.model, Feature::Lzcnt)) {
       item.insn.operation = Operation::Bsr;
-      return;
+      return note_facts(item);
     }
     if (item.insn.operation == Operation::Tzcnt && !feature_enabled(cpu_.model, Feature::Bmi1)) {
       item.insn.operation = Operation::Bsf;
-      return;
+      return note_facts(item);
     }
-    if (acceptable(item.insn)) return;
+    if (acceptable(item.insn)) return note_facts(item);
   }
   item.kind = Kind::Undefined;
+}
+
+void BlockBuilder::note_facts(Item& item) {
+  const Insn& insn = item.insn;
+  const FlagEffect& effect = isa_row(insn.row).flags;
+  item.system = system_handler(insn);
+  item.flags_touched = (effect.writes | effect.undefined) & rflags::kStatus;
+  item.flags_read = effect.reads & rflags::kStatus;
+  item.branch = is_branch(insn.operation);
+  item.no_fault = cannot_fault(insn);
+  item.may_keep_flags = may_keep_flags(insn);
 }
 
 // What the bytes alone do not tell: features and modes.
@@ -234,8 +261,20 @@ void BlockBuilder::collect() {
       return;
     }
     bytes_ += item.insn.length;
-    if (is_branch(item.insn.operation) || system_handler(item.insn) != nullptr) return;
+    if (item.branch) {
+      if (!may_go_on_behind(item)) return;
+      ++exits_;
+    } else if (item.system.ends) {
+      return;
+    }
   }
+}
+
+// A conditional jump forward is more often not taken: the block goes on behind it. Not where a watch wants to know
+// which instructions of a block have run from their number alone.
+bool BlockBuilder::may_go_on_behind(const Item& item) const {
+  return item.insn.operation == Operation::Jcc && static_cast<i64>(item.insn.imm) > 0 && exits_ < kMaxExits &&
+         cpu_.watch == nullptr;
 }
 
 void BlockBuilder::find_dead_flags() {
@@ -246,15 +285,13 @@ void BlockBuilder::find_dead_flags() {
       live = rflags::kStatus;
       continue;
     }
-    const FlagEffect& effect = isa_row(item.insn.row).flags;
-    const u32 touched = (effect.writes | effect.undefined) & rflags::kStatus;
-    item.flags_live = touched == 0 || (touched & live) != 0;
-    if (!cannot_fault(item.insn)) {
+    item.flags_live = item.flags_touched == 0 || (item.flags_touched & live) != 0;
+    if (!item.no_fault) {
       live = rflags::kStatus;
       continue;
     }
-    if (!may_keep_flags(item.insn)) live &= ~touched;
-    live |= effect.reads & rflags::kStatus;
+    if (!item.may_keep_flags) live &= ~item.flags_touched;
+    live |= item.flags_read;
   }
 }
 
@@ -263,9 +300,9 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
   if (item.kind == Kind::Undefined) return undefined;
   if (item.kind == Kind::TooLong) return too_long;
   if (item.kind == Kind::Breakpoint) return debugger_stop;
-  if (const Handler system = system_handler(insn)) {
+  if (item.system.handler != nullptr) {
     op.insn = context.keep(insn);
-    return system;
+    return item.system.handler;
   }
   for (const auto family : {select_move, select_alu, select_shift, select_muldiv, select_stack, select_fp}) {
     Op trial = op;
@@ -288,8 +325,8 @@ void BlockBuilder::emit_continue(Op*& op, u64 rip) {
   *op = Op{};
   op->handler = go_on;
   op->ip_offset = static_cast<u16>(bytes_);
+  op->exit = 1;
   links_of(op) = {{rip, no_block()}, {rip, no_block()}};
-  ++block_->op_count;
   op += 2;
 }
 
@@ -306,8 +343,7 @@ unsigned BlockBuilder::emit_one(unsigned index, Op*& op) {
                        .flags_live = item.flags_live,
                        .bits64 = cpu_.mode.bits64,
                        .cache = &cache_};
-  ++block_->op_count;
-  if (item.kind == Kind::Normal && index + 2 == count_ && items_[index + 1].insn.operation == Operation::Jcc &&
+  if (item.kind == Kind::Normal && index + 2 <= count_ && items_[index + 1].insn.operation == Operation::Jcc &&
       items_[index + 1].kind == Kind::Normal) {
     const Item& jump = items_[index + 1];
     BuildContext jump_context = context;
@@ -316,16 +352,18 @@ unsigned BlockBuilder::emit_one(unsigned index, Op*& op) {
     Links links{};
     bool plain = false;
     select_branch(jump_context, jump.insn, unused, links, plain);
-    if (plain && fuse_with_jump(context, item.insn, jump.insn.condition, *op, links)) {
+    if (plain && fuse_with_jump(context, item.insn, jump.insn.condition, *op)) {
+      op->exit = static_cast<u8>(op->remaining - 1);
       links_of(op) = links;
       op += 2;
       return 2;
     }
   }
-  if (item.kind == Kind::Normal && is_branch(item.insn.operation)) {
+  if (item.kind == Kind::Normal && item.branch) {
     Links links{{0, no_block()}, {0, no_block()}};
     bool plain = false;
     select_branch(context, item.insn, *op, links, plain);
+    op->exit = op->remaining;
     links_of(op) = links;
     op += 2;
     return 1;
@@ -339,14 +377,16 @@ void BlockBuilder::emit() {
   Op* op = block_->ops();
   for (unsigned i = 0; i < count_;) i += emit_one(i, op);
   const Item& last = items_[count_ - 1];
-  if (last.kind == Kind::Normal && is_branch(last.insn.operation)) return;
-  emit_continue(op, rip_at(bytes_));
+  const bool goes_on = last.kind != Kind::Normal || !last.branch || last.insn.operation == Operation::Jcc;
+  if (goes_on) emit_continue(op, rip_at(bytes_));
+  block_->op_count = static_cast<u8>(op - block_->ops());
 }
 
 Block* BlockBuilder::build() {
   leave_host_fp(cpu_);  // hash tables of the standard library compute load factors in floating point
   block_ = cache_.allocate();
   count_ = 0;
+  exits_ = 0;
   bytes_ = 0;
   if (!open_page()) return nullptr;
   collect();

@@ -6,6 +6,7 @@
 #include "cpu/decode/decoder.h"
 #include "cpu/interp/block_cache.h"
 #include "cpu/interp/build_context.h"
+#include "cpu/interp/decode_memo.h"
 
 namespace xm::cpu::interp {
 
@@ -18,19 +19,20 @@ class BlockBuilder {
   Block* build();
 
  private:
-  enum class Kind : u8 { Normal, Undefined, TooLong, Breakpoint };
-  struct Item {
-    Insn insn;
+  using Kind = DecodedItem::Kind;
+  struct Item : DecodedItem {
     u16 ip_offset = 0;
-    Kind kind = Kind::Normal;
     bool flags_live = true;
   };
 
   bool open_page();
   void fetch(u64 offset, Item& item, bool& fits);
+  u32 memo_mode() const;
   void judge(DecodeStatus status, Item& item) const;
+  static void note_facts(Item& item);
   bool fetch_crossing(Item& item);
   void collect();
+  bool may_go_on_behind(const Item& item) const;
   bool acceptable(const Insn& insn) const;
   void find_dead_flags();
   void emit();
@@ -45,9 +47,12 @@ class BlockBuilder {
   u64 linear_ = 0;
   const u8* host_ = nullptr;  // of the block's first byte, if it lies in host memory
   unsigned page_room_ = 0;    // bytes to the page's end
+  static constexpr unsigned kMaxExits = 6;
   unsigned count_ = 0;
+  unsigned exits_ = 0;  // conditional jumps within the block
   u64 bytes_ = 0;
   bool cacheable_ = true;
+  DecodeMemo memo_;
   std::array<Item, kMaxInstructions> items_;
 };
 

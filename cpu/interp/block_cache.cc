@@ -11,7 +11,7 @@ namespace xm::cpu::interp {
 
 namespace {
 
-constexpr size_t kBlockBytes = sizeof(Block) + (kMaxInstructions + 2) * sizeof(Op);
+constexpr size_t kBlockBytes = sizeof(Block) + (2 * kMaxInstructions + 2) * sizeof(Op);
 
 // Reserved address space that costs memory only where it is used.
 void* map_lazily(size_t bytes) {
@@ -25,10 +25,6 @@ const Op* leave(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
   cpu.running.countdown += op->remaining;
   return nullptr;
-}
-
-bool same_range(u64 first, u64 size, u64 other_first, u64 other_size) {
-  return first < other_first + other_size && other_first < first + size;
 }
 
 }  // namespace
@@ -59,7 +55,7 @@ Block* no_block() {
 Block* BlockCache::allocate() { return new (arena_ + used_) Block; }
 
 void BlockCache::commit(Block* block) {
-  used_ += sizeof(Block) + (block->op_count + 1u) * sizeof(Op);
+  used_ += sizeof(Block) + block->op_count * sizeof(Op);
   used_ = (used_ + 63) & ~size_t{63};
   ++built_;
 }
@@ -71,6 +67,7 @@ void BlockCache::reserve() {
 }
 
 void BlockCache::drop_all() {
+  last_page_ = kNoPage;
   for (auto& [page, code] : pages_) release_mark(code.marks);
   pages_.clear();
   hash_->fill(nullptr);
@@ -115,7 +112,17 @@ Block* BlockCache::find() {
   return nullptr;
 }
 
+BlockCache::CodePage* BlockCache::code_page(u64 page) {
+  if (page == last_page_) return last_code_page_;
+  const auto found = pages_.find(page);
+  if (found == pages_.end()) return nullptr;
+  last_page_ = page;
+  last_code_page_ = &found->second;
+  return last_code_page_;
+}
+
 void BlockCache::watch_page(u64 page) {
+  if (page == last_page_) return;
   const auto [at, is_new] = pages_.try_emplace(page);
   if (!is_new) return;
   const PhysPage& memory = cpu_.phys.page(page);
@@ -135,9 +142,23 @@ void BlockCache::insert(Block* block) {
   Block*& head = (*hash_)[bucket(block->physical)];
   block->next_in_hash = head;
   head = block;
-  pages_[block->physical & ~kPageMask].blocks.push_back(block);
-  if (block->crosses_page()) pages_[block->second_physical & ~kPageMask].blocks.push_back(block);
+  const u64 first = block->physical & kPageMask;
+  if (!block->crosses_page()) {
+    note_in_page(block->physical & ~kPageMask,
+                 {block, static_cast<u16>(first), static_cast<u16>(first + block->size_bytes - 1)});
+  } else {
+    const u64 rest = block->size_bytes - (kPageSize - first);
+    note_in_page(block->physical & ~kPageMask, {block, static_cast<u16>(first), kPageMask});
+    note_in_page(block->second_physical & ~kPageMask, {block, 0, static_cast<u16>(rest - 1)});
+  }
   (*jump_cache_)[jump_cache_slot(block->rip)] = block;
+}
+
+void BlockCache::note_in_page(u64 page, CodeRange range) {
+  CodePage& code = pages_[page];
+  code.ranges.push_back(range);
+  code.lines |= lines_of(range.first, range.last);
+  code.idle_writes = 0;
 }
 
 // This vCPU holds no more blocks of a page; the last holder takes the mark of the page itself away. A mark that several
@@ -161,28 +182,38 @@ void BlockCache::unhash(Block* block) {
 void BlockCache::drop(Block* block) {
   block->stamp = 0;
   unhash(block);
-  for (unsigned i = 0; i < block->op_count; ++i) block->ops()[i].handler = leave;
+  Op* const end = block->ops() + block->op_count;
+  for (Op* op = block->ops(); op < end; op += op->exit != 0 ? 2 : 1) op->handler = leave;
+}
+
+// Drops the blocks of one page that have bytes in first..last.
+void BlockCache::drop_in_page(CodePage& code, unsigned first, unsigned last) {
+  code.lines = 0;
+  std::erase_if(code.ranges, [&](const CodeRange& range) {
+    const bool dropped = range.block->stamp == 0 && range.block->crosses_page();  // through its other page
+    if (!dropped && (range.first > last || range.last < first)) {
+      code.lines |= lines_of(range.first, range.last);
+      return false;
+    }
+    if (!dropped) drop(range.block);
+    return true;
+  });
 }
 
 void BlockCache::drop_range(u64 address, u64 size_bytes) {
   if (size_bytes == 0) return watched_elsewhere(address & ~kPageMask);
-  const u64 last_page = (address + size_bytes - 1) & ~kPageMask;
-  for (u64 page = address & ~kPageMask; page <= last_page; page += kPageSize) {
-    const auto found = pages_.find(page);
-    if (found == pages_.end()) continue;
-    CodePage& code = found->second;
-    std::erase_if(code.blocks, [&](Block* block) {
-      if (block->stamp == 0) return true;  // dropped through its other page
-      const u64 room = block->crosses_page() ? kPageSize - (block->physical & kPageMask) : block->size_bytes;
-      const bool first = same_range(block->physical, room, address, size_bytes);
-      const bool second =
-          block->crosses_page() && same_range(block->second_physical, block->size_bytes - room, address, size_bytes);
-      if (first || second) drop(block);
-      return first || second;
-    });
-    if (!code.blocks.empty()) continue;
-    release_mark(code.marks);
-    pages_.erase(found);
+  const u64 end = address + size_bytes - 1;
+  for (u64 page = address & ~kPageMask; page <= end; page += kPageSize) {
+    CodePage* const code = code_page(page);
+    if (code == nullptr) continue;
+    const auto first = static_cast<unsigned>(std::max(address, page) - page);
+    const auto last = static_cast<unsigned>(std::min(end, page | kPageMask) - page);
+    if ((code->lines & lines_of(first, last)) != 0) drop_in_page(*code, first, last);
+    // Code that is written and run in turn keeps its mark; a page that is only written to loses it.
+    if (!code->ranges.empty() || ++code->idle_writes < kIdleWrites) continue;
+    release_mark(code->marks);
+    pages_.erase(page);
+    last_page_ = kNoPage;
   }
 }
 
@@ -195,6 +226,12 @@ void BlockCache::code_changed(GuestPhys address, u64 size_bytes) {
 }
 
 Block* find_block(Vcpu& cpu) { return cpu.running.blocks->find(); }
+
+const Op* enter_not(Vcpu& cpu, const Block* block) {
+  cpu.running.countdown += block->count;
+  cpu.state.rip = cpu.block_rip;
+  return nullptr;
+}
 
 const Op* follow_slow(Vcpu& cpu, Link& link) {
   Block* block = find_block(cpu);

@@ -50,10 +50,22 @@ class BlockCache final : public mmu::CodeWatch {
   u64 blocks_built() const { return built_; }
 
  private:
+  // The bytes of a block within a page.
+  struct CodeRange {
+    Block* block;
+    u16 first, last;
+  };
   struct CodePage {
-    std::vector<Block*> blocks;
+    std::vector<CodeRange> ranges;
+    u64 lines = 0;             // bit for each 64 bytes that a range touches: most writes near code end here
+    unsigned idle_writes = 0;  // since it has had no blocks
     std::atomic<u8>* marks = nullptr;
   };
+  static constexpr unsigned kIdleWrites = 32;
+  static constexpr u64 kNoPage = 1;
+  static u64 lines_of(unsigned first, unsigned last) {
+    return (~u64{0} >> (63 - last / 64)) & (~u64{0} << (first / 64));
+  }
   static constexpr unsigned kOwnMarks = 6;
   static constexpr u8 kSharedMark = 0x80;
   static constexpr size_t kArenaBytes = size_t{48} << 20;
@@ -65,6 +77,9 @@ class BlockCache final : public mmu::CodeWatch {
   }
   bool renew(Block* block);
   void watched_elsewhere(u64 page);
+  CodePage* code_page(u64 page);
+  void note_in_page(u64 page, CodeRange range);
+  void drop_in_page(CodePage& code, unsigned first, unsigned last);
   void drop(Block* block);
   void unhash(Block* block);
 
@@ -76,6 +91,8 @@ class BlockCache final : public mmu::CodeWatch {
   std::unique_ptr<std::array<Block*, kHashBuckets>> hash_;
   std::unique_ptr<std::array<Block*, kJumpCacheSlots>> jump_cache_;
   std::unordered_map<u64, CodePage> pages_;  // by physical page address
+  u64 last_page_ = kNoPage;                  // found last, and its entry
+  CodePage* last_code_page_ = nullptr;
   void release_mark(std::atomic<u8>* marks) const;
 
   bool alone_ = false;

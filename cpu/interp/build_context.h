@@ -89,9 +89,8 @@ Handler integer_handler(const Insn& insn);
 Handler string_handler(const Insn& insn);
 // Control transfers: end a block. `links` is filled for direct ones; `plain` says that no target needs checking.
 bool select_branch(const BuildContext& context, const Insn& insn, Op& op, Links& links, bool& plain);
-// An instruction of the arithmetic group and the Jcc behind it as one Op; `links` are those of the Jcc. False if this
-// pair has no handler.
-bool fuse_with_jump(const BuildContext& context, const Insn& insn, Condition condition, Op& op, Links& links);
+// An instruction of the arithmetic group and the Jcc behind it as one Op. False if this pair has no handler.
+bool fuse_with_jump(const BuildContext& context, const Insn& insn, Condition condition, Op& op);
 
 // Wraps a generic function.
 template <GenericFunction kFunction>

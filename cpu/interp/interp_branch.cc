@@ -24,16 +24,7 @@ const Op* jump_direct(Vcpu& cpu, const Op* op) { return follow(cpu, links_of(op)
 
 template <unsigned kCode>
 const Op* jump_if(Vcpu& cpu, const Op* op) {
-  Links& links = links_of(op);
-  return cpu.flags.condition(kCode) ? follow(cpu, links.taken) : follow(cpu, links.next);
-}
-
-// Direct targets outside the segment or not canonical fault when they are taken; these come from the Insn.
-[[gnu::noinline]] bool jump_checked(Vcpu& cpu, bool taken, const Links& links) {
-  const u64 rip = taken ? links.taken.rip : links.next.rip;
-  if (taken && !check_target(cpu, rip)) return false;
-  cpu.block_rip = rip;
-  return true;
+  return cpu.flags.condition(kCode) ? follow_early(cpu, op) : next_over_links(cpu, op);
 }
 
 u64 count_mask(const Op* op) { return mask_of_bytes(op->aux & 0xF); }
@@ -58,12 +49,12 @@ const Op* count_jump(Vcpu& cpu, const Op* op) {
   return taken ? follow(cpu, links.taken) : follow(cpu, links.next);
 }
 
+// Direct targets outside the segment or not canonical fault when they are taken.
 const Op* jump_if_checked(Vcpu& cpu, const Op* op) {
-  Links& links = links_of(op);
   const bool always = op->index != 0;
   const bool taken = always || cpu.flags.condition(op->src);
-  if (!jump_checked(cpu, taken, links)) return fault(cpu, op);
-  return taken ? follow(cpu, links.taken) : follow(cpu, links.next);
+  if (taken && !check_target(cpu, links_of(op).taken.rip)) return fault(cpu, op);
+  return taken ? follow_early(cpu, op) : next_over_links(cpu, op);
 }
 
 [[gnu::noinline]] bool push_return(Vcpu& cpu, u64 value, unsigned size) { return cpu.push(value, size); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Pairs that compilers end blocks with, as one Op: CMP, TEST, INC, DEC, ADD, SUB or AND followed by Jcc. The flags are
-// stored as the first instruction leaves them; the condition comes straight from its operands. Odd conditions run as
-// the even one below them with the links exchanged.
+// stored as the first instruction leaves them; the condition comes straight from its operands. Overflow and parity are
+// rare enough to do without.
 #include "cpu/interp/interp_alu.h"
 
 namespace xm::cpu::interp {
@@ -11,8 +11,7 @@ namespace {
 enum class Form : u8 { RegisterRegister, RegisterImmediate, RegisterMemory, MemoryImmediate };
 
 [[gnu::always_inline]] inline const Op* leave_by(Vcpu& cpu, const Op* op, bool taken) {
-  Links& links = links_of(op);
-  return taken ? follow(cpu, links.taken) : follow(cpu, links.next);
+  return taken ? follow_early(cpu, op) : next_over_links(cpu, op);
 }
 
 template <AluOp kOp, class T, Form kForm, unsigned kCode>
@@ -61,23 +60,28 @@ const Op* unary_pair(Vcpu& cpu, const Op* op) {
 }
 
 template <class F>
-Handler for_even_condition(unsigned code, F choose) {
-  switch (code >> 1) {
-    case 0: return choose.template operator()<0>();
-    case 1: return choose.template operator()<2>();
-    case 2: return choose.template operator()<4>();
-    case 3: return choose.template operator()<6>();
-    case 4: return choose.template operator()<8>();
-    case 5: return choose.template operator()<10>();
-    case 6: return choose.template operator()<12>();
-    default: return choose.template operator()<14>();
+Handler for_common_condition(unsigned code, F choose) {
+  switch (code) {
+    case 2: return choose.template operator()<2>();
+    case 3: return choose.template operator()<3>();
+    case 4: return choose.template operator()<4>();
+    case 5: return choose.template operator()<5>();
+    case 6: return choose.template operator()<6>();
+    case 7: return choose.template operator()<7>();
+    case 8: return choose.template operator()<8>();
+    case 9: return choose.template operator()<9>();
+    case 12: return choose.template operator()<12>();
+    case 13: return choose.template operator()<13>();
+    case 14: return choose.template operator()<14>();
+    case 15: return choose.template operator()<15>();
+    default: return nullptr;
   }
 }
 
 template <AluOp kOp>
 Handler compare_handler(unsigned size_bytes, Form form, unsigned code) {
-  return for_size(size_bytes, [&]<class T>() {
-    return for_even_condition(code, [&]<unsigned kCode>() -> Handler {
+  const auto choose = [&]<class T>() {
+    return for_common_condition(code, [&]<unsigned kCode>() -> Handler {
       switch (form) {
         case Form::RegisterRegister: return register_pair<kOp, T, Form::RegisterRegister, kCode>;
         case Form::RegisterImmediate: return register_pair<kOp, T, Form::RegisterImmediate, kCode>;
@@ -85,13 +89,19 @@ Handler compare_handler(unsigned size_bytes, Form form, unsigned code) {
         default: return memory_pair<kOp, T, Form::MemoryImmediate, kCode>;
       }
     });
-  });
+  };
+  switch (size_bytes) {
+    case 1: return choose.template operator()<u8>();
+    case 4: return choose.template operator()<u32>();
+    case 8: return choose.template operator()<u64>();
+    default: return nullptr;
+  }
 }
 
 template <AluOp kOp>
 Handler arithmetic_handler(unsigned size_bytes, Form form, unsigned code) {
   if (size_bytes < 4 || form > Form::RegisterImmediate) return nullptr;
-  return for_even_condition(code, [&]<unsigned kCode>() -> Handler {
+  return for_common_condition(code, [&]<unsigned kCode>() -> Handler {
     if (form == Form::RegisterRegister) {
       return size_bytes == 4 ? register_pair<kOp, u32, Form::RegisterRegister, kCode>
                              : register_pair<kOp, u64, Form::RegisterRegister, kCode>;
@@ -104,7 +114,7 @@ Handler arithmetic_handler(unsigned size_bytes, Form form, unsigned code) {
 template <UnaryOp kOp>
 Handler unary_handler(unsigned size_bytes, unsigned code) {
   if (size_bytes < 4) return nullptr;
-  return for_even_condition(code, [&]<unsigned kCode>() -> Handler {
+  return for_common_condition(code, [&]<unsigned kCode>() -> Handler {
     return size_bytes == 4 ? unary_pair<kOp, u32, kCode> : unary_pair<kOp, u64, kCode>;
   });
 }
@@ -136,7 +146,7 @@ bool operands_of(const BuildContext& context, const Insn& insn, Op& op, Form& fo
 
 }  // namespace
 
-bool fuse_with_jump(const BuildContext& context, const Insn& insn, Condition condition, Op& op, Links& links) {
+bool fuse_with_jump(const BuildContext& context, const Insn& insn, Condition condition, Op& op) {
   if (insn.lock) return false;
   Form form{};
   Op fused = op;
@@ -160,7 +170,6 @@ bool fuse_with_jump(const BuildContext& context, const Insn& insn, Condition con
   }
   if (fused.handler == nullptr) return false;
   op = fused;
-  if ((code & 1) != 0) std::swap(links.taken, links.next);
   return true;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/interp/interp_system.h"
 
+#include "cpu/interp/block.h"
 #include "cpu/system/control_registers.h"
 #include "cpu/system/debug_registers.h"
 #include "cpu/system/deliver.h"
@@ -37,7 +38,7 @@ const Op* ends(Vcpu& cpu, const Op* op) {
   const u64 successor = sys::next_rip(cpu, *op->insn);
   if (!kFunction(cpu, *op->insn)) return fault(cpu, op);
   cpu.state.rip = successor;
-  return end_block(cpu, op);
+  return resume(cpu, op);
 }
 
 // The function sets RIP itself. A fault after a task switch belongs to the new task, whose RIP stands by then: unlike
@@ -45,7 +46,7 @@ const Op* ends(Vcpu& cpu, const Op* op) {
 template <Function kFunction>
 const Op* transfers(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
-  if (kFunction(cpu, *op->insn)) return end_block(cpu, op);
+  if (kFunction(cpu, *op->insn)) return resume(cpu, op);
   cpu.running.countdown += op->remaining;
   cpu.running.fault_pending = true;
   return nullptr;
@@ -58,7 +59,16 @@ const Op* repeats(Vcpu& cpu, const Op* op) {
   if (!finished) return suspend(cpu, op);
   sync_rip(cpu, op);
   cpu.state.rip = sys::next_rip(cpu, *op->insn);
-  return end_block(cpu, op);
+  return resume(cpu, op);
+}
+
+template <Function kFunction>
+SystemHandler stay() {
+  return {stays<kFunction>, false};
+}
+template <Function kFunction>
+SystemHandler leave() {
+  return {ends<kFunction>, true};
 }
 
 // --- adapters from decoded operands to the functions of cpu/system
@@ -123,140 +133,140 @@ bool interrupt(Vcpu& cpu, const Insn& insn) {
 bool is_kind(const Insn& insn, unsigned index, OperandKind kind) { return insn.operands[index].kind == kind; }
 
 // MOV, PUSH and POP of registers that are not general ones.
-Handler move_handler(const Insn& insn) {
+SystemHandler move_handler(const Insn& insn) {
   switch (insn.operation) {
-    case Operation::Push: return is_kind(insn, 0, OperandKind::Segment) ? stays<sys::push_segment> : nullptr;
-    case Operation::Pop: return is_kind(insn, 0, OperandKind::Segment) ? ends<sys::pop_segment> : nullptr;
+    case Operation::Push: return is_kind(insn, 0, OperandKind::Segment) ? stay<sys::push_segment>() : SystemHandler{};
+    case Operation::Pop: return is_kind(insn, 0, OperandKind::Segment) ? leave<sys::pop_segment>() : SystemHandler{};
     case Operation::Mov: break;
-    default: return nullptr;
+    default: return {};
   }
-  if (is_kind(insn, 0, OperandKind::Segment)) return ends<sys::move_to_segment>;
-  if (is_kind(insn, 1, OperandKind::Segment)) return stays<sys::move_from_segment>;
-  if (is_kind(insn, 0, OperandKind::Control)) return ends<sys::move_to_control>;
-  if (is_kind(insn, 1, OperandKind::Control)) return stays<sys::move_from_control>;
-  if (is_kind(insn, 0, OperandKind::Debug)) return ends<sys::move_to_debug>;
-  if (is_kind(insn, 1, OperandKind::Debug)) return stays<sys::move_from_debug>;
-  return nullptr;
+  if (is_kind(insn, 0, OperandKind::Segment)) return leave<sys::move_to_segment>();
+  if (is_kind(insn, 1, OperandKind::Segment)) return stay<sys::move_from_segment>();
+  if (is_kind(insn, 0, OperandKind::Control)) return leave<sys::move_to_control>();
+  if (is_kind(insn, 1, OperandKind::Control)) return stay<sys::move_from_control>();
+  if (is_kind(insn, 0, OperandKind::Debug)) return leave<sys::move_to_debug>();
+  if (is_kind(insn, 1, OperandKind::Debug)) return stay<sys::move_from_debug>();
+  return {};
 }
 
-Handler transfer_handler(Operation operation) {
+SystemHandler transfer_handler(Operation operation) {
   switch (operation) {
-    case Operation::JmpFar: return transfers<far_jump>;
-    case Operation::CallFar: return transfers<far_call>;
-    case Operation::RetFar: return transfers<far_return>;
-    case Operation::Iret: return transfers<interrupt_return>;
+    case Operation::JmpFar: return {transfers<far_jump>, true};
+    case Operation::CallFar: return {transfers<far_call>, true};
+    case Operation::RetFar: return {transfers<far_return>, true};
+    case Operation::Iret: return {transfers<interrupt_return>, true};
     case Operation::Int:
     case Operation::Int1:
     case Operation::Int3:
-    case Operation::Into: return transfers<interrupt>;
-    case Operation::Syscall: return transfers<sys::system_call>;
-    case Operation::Sysret: return transfers<sys::system_return>;
-    case Operation::Sysenter: return transfers<sys::system_enter>;
-    case Operation::Sysexit: return transfers<sys::system_exit>;
-    case Operation::Hlt: return ends<sys::halt>;
+    case Operation::Into: return {transfers<interrupt>, true};
+    case Operation::Syscall: return {transfers<sys::system_call>, true};
+    case Operation::Sysret: return {transfers<sys::system_return>, true};
+    case Operation::Sysenter: return {transfers<sys::system_enter>, true};
+    case Operation::Sysexit: return {transfers<sys::system_exit>, true};
+    case Operation::Hlt: return leave<sys::halt>();
     case Operation::Ud0:
     case Operation::Ud1:
     case Operation::Ud2:
-    case Operation::Rsm: return transfers<sys::undefined>;
-    default: return nullptr;
+    case Operation::Rsm: return {transfers<sys::undefined>, true};
+    default: return {};
   }
 }
 
-Handler segment_handler(Operation operation) {
+SystemHandler segment_handler(Operation operation) {
   switch (operation) {
     case Operation::Lds:
     case Operation::Les:
     case Operation::Lss:
     case Operation::Lfs:
-    case Operation::Lgs: return ends<sys::load_far_pointer>;
-    case Operation::Lgdt: return ends<sys::load_gdtr>;
-    case Operation::Lidt: return ends<sys::load_idtr>;
-    case Operation::Sgdt: return stays<sys::store_gdtr>;
-    case Operation::Sidt: return stays<sys::store_idtr>;
-    case Operation::Lldt: return ends<sys::load_ldtr>;
-    case Operation::Ltr: return ends<sys::load_task_register>;
-    case Operation::Sldt: return stays<sys::store_ldtr>;
-    case Operation::Str: return stays<sys::store_task_register>;
-    case Operation::Lar: return stays<sys::load_access_rights>;
-    case Operation::Lsl: return stays<sys::load_segment_limit>;
-    case Operation::Verr: return stays<sys::verify_read>;
-    case Operation::Verw: return stays<sys::verify_write>;
-    case Operation::Arpl: return stays<sys::adjust_requested_privilege>;
-    case Operation::Swapgs: return stays<sys::swap_gs>;
+    case Operation::Lgs: return leave<sys::load_far_pointer>();
+    case Operation::Lgdt: return leave<sys::load_gdtr>();
+    case Operation::Lidt: return leave<sys::load_idtr>();
+    case Operation::Sgdt: return stay<sys::store_gdtr>();
+    case Operation::Sidt: return stay<sys::store_idtr>();
+    case Operation::Lldt: return leave<sys::load_ldtr>();
+    case Operation::Ltr: return leave<sys::load_task_register>();
+    case Operation::Sldt: return stay<sys::store_ldtr>();
+    case Operation::Str: return stay<sys::store_task_register>();
+    case Operation::Lar: return stay<sys::load_access_rights>();
+    case Operation::Lsl: return stay<sys::load_segment_limit>();
+    case Operation::Verr: return stay<sys::verify_read>();
+    case Operation::Verw: return stay<sys::verify_write>();
+    case Operation::Arpl: return stay<sys::adjust_requested_privilege>();
+    case Operation::Swapgs: return stay<sys::swap_gs>();
     case Operation::Rdfsbase:
-    case Operation::Rdgsbase: return stays<sys::read_segment_base>;
+    case Operation::Rdgsbase: return stay<sys::read_segment_base>();
     case Operation::Wrfsbase:
-    case Operation::Wrgsbase: return stays<sys::write_segment_base>;
-    default: return nullptr;
+    case Operation::Wrgsbase: return stay<sys::write_segment_base>();
+    default: return {};
   }
 }
 
-Handler register_handler(Operation operation) {
+SystemHandler register_handler(Operation operation) {
   switch (operation) {
-    case Operation::Lmsw: return ends<sys::load_machine_status>;
-    case Operation::Smsw: return stays<sys::store_machine_status>;
-    case Operation::Clts: return ends<sys::clear_task_switched>;
-    case Operation::Xgetbv: return stays<sys::get_extended_control>;
-    case Operation::Xsetbv: return ends<sys::set_extended_control>;
-    case Operation::Invlpg: return ends<sys::invalidate_page>;
-    case Operation::Invpcid: return ends<sys::invalidate_pcid>;
-    case Operation::Rdmsr: return stays<sys::rdmsr>;
-    case Operation::Wrmsr: return ends<sys::wrmsr>;
-    case Operation::Pushf: return stays<sys::push_flags>;
-    case Operation::Popf: return ends<sys::pop_flags>;
-    case Operation::Cli: return stays<sys::clear_interrupt_flag>;
-    case Operation::Sti: return ends<sys::set_interrupt_flag>;
-    case Operation::Clac: return stays<sys::clear_alignment_flag>;
-    case Operation::Stac: return stays<sys::set_alignment_flag>;
-    default: return nullptr;
+    case Operation::Lmsw: return leave<sys::load_machine_status>();
+    case Operation::Smsw: return stay<sys::store_machine_status>();
+    case Operation::Clts: return leave<sys::clear_task_switched>();
+    case Operation::Xgetbv: return stay<sys::get_extended_control>();
+    case Operation::Xsetbv: return leave<sys::set_extended_control>();
+    case Operation::Invlpg: return leave<sys::invalidate_page>();
+    case Operation::Invpcid: return leave<sys::invalidate_pcid>();
+    case Operation::Rdmsr: return stay<sys::rdmsr>();
+    case Operation::Wrmsr: return leave<sys::wrmsr>();
+    case Operation::Pushf: return stay<sys::push_flags>();
+    case Operation::Popf: return leave<sys::pop_flags>();
+    case Operation::Cli: return stay<sys::clear_interrupt_flag>();
+    case Operation::Sti: return leave<sys::set_interrupt_flag>();
+    case Operation::Clac: return stay<sys::clear_alignment_flag>();
+    case Operation::Stac: return stay<sys::set_alignment_flag>();
+    default: return {};
   }
 }
 
-Handler processor_handler(Operation operation) {
+SystemHandler processor_handler(Operation operation) {
   switch (operation) {
-    case Operation::In: return ends<sys::port_in>;
-    case Operation::Out: return ends<sys::port_out>;
-    case Operation::Ins: return repeats<sys::port_in_string>;
-    case Operation::Outs: return repeats<sys::port_out_string>;
-    case Operation::Cpuid: return stays<sys::identify>;
+    case Operation::In: return leave<sys::port_in>();
+    case Operation::Out: return leave<sys::port_out>();
+    case Operation::Ins: return {repeats<sys::port_in_string>, true};
+    case Operation::Outs: return {repeats<sys::port_out_string>, true};
+    case Operation::Cpuid: return stay<sys::identify>();
     case Operation::Rdtsc:
-    case Operation::Rdtscp: return stays<sys::read_time_stamp>;
-    case Operation::Rdpid: return stays<sys::read_processor_id>;
-    case Operation::Rdpmc: return stays<sys::read_performance>;
+    case Operation::Rdtscp: return stay<sys::read_time_stamp>();
+    case Operation::Rdpid: return stay<sys::read_processor_id>();
+    case Operation::Rdpmc: return stay<sys::read_performance>();
     case Operation::Rdrand:
-    case Operation::Rdseed: return stays<sys::read_random>;
-    case Operation::Monitor: return stays<sys::monitor>;
-    case Operation::Mwait: return ends<sys::monitor_wait>;
+    case Operation::Rdseed: return stay<sys::read_random>();
+    case Operation::Monitor: return stay<sys::monitor>();
+    case Operation::Mwait: return leave<sys::monitor_wait>();
     case Operation::Invd:
-    case Operation::Wbinvd: return stays<sys::flush_caches>;
+    case Operation::Wbinvd: return stay<sys::flush_caches>();
     case Operation::Clflush:
     case Operation::Clflushopt:
-    case Operation::Clwb: return stays<sys::flush_cache_line>;
+    case Operation::Clwb: return stay<sys::flush_cache_line>();
     case Operation::Lfence:
     case Operation::Mfence:
-    case Operation::Sfence: return stays<sys::fence>;
+    case Operation::Sfence: return stay<sys::fence>();
     case Operation::Prefetch:
-    case Operation::Prefetchw: return stays<sys::no_operation>;
-    case Operation::Pause: return ends<sys::no_operation>;
-    case Operation::Fxsave: return stays<sys::fxsave>;
-    case Operation::Fxrstor: return stays<sys::fxrstor>;
+    case Operation::Prefetchw: return stay<sys::no_operation>();
+    case Operation::Pause: return leave<sys::no_operation>();
+    case Operation::Fxsave: return stay<sys::fxsave>();
+    case Operation::Fxrstor: return stay<sys::fxrstor>();
     case Operation::Xsave:
     case Operation::Xsaveopt:
     case Operation::Xsavec:
-    case Operation::Xsaves: return stays<sys::xsave>;
+    case Operation::Xsaves: return stay<sys::xsave>();
     case Operation::Xrstor:
-    case Operation::Xrstors: return stays<sys::xrstor>;
-    default: return nullptr;
+    case Operation::Xrstors: return stay<sys::xrstor>();
+    default: return {};
   }
 }
 
 }  // namespace
 
-Handler system_handler(const Insn& insn) {
-  if (const Handler handler = move_handler(insn)) return handler;
-  if (const Handler handler = transfer_handler(insn.operation)) return handler;
-  if (const Handler handler = segment_handler(insn.operation)) return handler;
-  if (const Handler handler = register_handler(insn.operation)) return handler;
+SystemHandler system_handler(const Insn& insn) {
+  if (const SystemHandler found = move_handler(insn); found.handler != nullptr) return found;
+  if (const SystemHandler found = transfer_handler(insn.operation); found.handler != nullptr) return found;
+  if (const SystemHandler found = segment_handler(insn.operation); found.handler != nullptr) return found;
+  if (const SystemHandler found = register_handler(insn.operation); found.handler != nullptr) return found;
   return processor_handler(insn.operation);
 }
 

@@ -6,8 +6,13 @@
 
 namespace xm::cpu::interp {
 
-// The handler of a system instruction (including MOV, PUSH and POP with segment, control and debug registers), or
-// nullptr if the instruction is not one.
-Handler system_handler(const Insn& insn);
+struct SystemHandler {
+  Handler handler = nullptr;
+  bool ends = false;  // the block: what stands behind may be decoded, mapped or interrupted differently
+};
+
+// The handler of a system instruction (including MOV, PUSH and POP with segment, control and debug registers); nullptr
+// if the instruction is not one.
+SystemHandler system_handler(const Insn& insn);
 
 }  // namespace xm::cpu::interp

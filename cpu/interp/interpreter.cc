@@ -107,16 +107,11 @@ u32 Interpreter::blocked_signals() const {
   return cpu_.signals.load() & blocked;
 }
 
-void Interpreter::update_attention() {
-  u32 attention = ~u32{0};
-  if ((cpu_.state.rflags & flag::kIf) == 0) attention &= ~Signals::kIntr;
-  if (cpu_.state.nmi_blocked) attention &= ~Signals::kNmi;
-  cpu_.running.attention = attention;
-}
+void Interpreter::update_attention() { cpu_.running.attention = attention_of(cpu_.state); }
 
 bool Interpreter::must_step() const {
   const CpuState& state = cpu_.state;
-  return (state.rflags & (flag::kTf | flag::kRf)) != 0 || (state.dr[7] & 0xFF) != 0 ||
+  return (state.rflags & flag::kTf) != 0 || (state.dr[7] & 0xFF) != 0 ||
          state.interrupt_shadow != InterruptShadow::None || observer_ != nullptr || held_traps_ != 0 ||
          (cpu_.watch != nullptr && cpu_.watch->wants_steps());
 }
@@ -138,10 +133,14 @@ Exit Interpreter::run(Budget budget) {
       exit = {.kind = ExitKind::Debug, .address = cpu_.state.rip};
       break;
     }
-    if (must_step())
+    if (must_step()) {
       step_observed();
-    else
+    } else {
+      // RF holds back breakpoints, and there are none; no interrupt comes before the next instruction, and a fault of
+      // it stores RF set in any case.
+      cpu_.state.rflags &= ~flag::kRf;
       run_blocks();
+    }
     publish(start);
     if (cpu_.running.stop_wanted) {
       cpu_.running.stop_wanted = false;
@@ -207,7 +206,7 @@ Block* Interpreter::block_here() {
 bool Interpreter::set_watch(InstructionWatch* watch) {
   cpu_.watch = watch;
   cpu_.update_mode();
-  if (watch == nullptr) cache_.drop_all();  // tags mean nothing to the next watch
+  cache_.drop_all();  // tags mean nothing to another watch, and watched blocks have no way out but their end
   return true;
 }
 

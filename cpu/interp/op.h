@@ -4,7 +4,7 @@
 // A handler does its work and ends in exactly one of:
 //   return next(cpu, op)            the next operation of the block
 //   return fault(cpu, op)           after something returned false: cpu.fault is set; state is that before the insn
-//   return end_block(cpu, op)       state.rip has been set: leave the block (jumps, system instructions, mode changes)
+//   return resume(cpu, op)          state.rip has been set: leave the block (system instructions, mode changes)
 // With XM_TAIL_DISPATCH the next handler is called as a sibling call, so that a whole block runs without returning;
 // sanitized builds return the next Op to a loop instead. The source of handlers is the same.
 #pragma once
@@ -41,6 +41,7 @@ struct Op {
   u8 scale_shift;
   u8 segment;
   u8 aux;
+  u8 exit;  // 0: the next Op lies directly behind. Else Links do, and a way out leaves `exit - 1` of the block undone
 };
 static_assert(sizeof(Op) == 32);
 
@@ -53,6 +54,9 @@ static_assert(sizeof(Op) == 32);
 #endif
 }
 
+// The same over the Links behind a conditional way out.
+[[gnu::always_inline]] inline const Op* next_over_links(Vcpu& cpu, const Op* op) { return next(cpu, op + 1); }
+
 // Makes state.rip that of this instruction. Handlers that neither fault nor look at RIP need not do it: while a block
 // runs, only Vcpu::block_rip is kept.
 [[gnu::always_inline]] inline void sync_rip(Vcpu& cpu, const Op* op) { cpu.state.rip = cpu.block_rip + op->ip_offset; }
@@ -62,13 +66,6 @@ static_assert(sizeof(Op) == 32);
   sync_rip(cpu, op);
   cpu.running.countdown += op->remaining;
   cpu.running.fault_pending = true;
-  return nullptr;
-}
-
-// This instruction has retired and state.rip is that of the next one: back to the engine's loop, which looks at
-// interrupts, the shadow, traps and the mode.
-[[gnu::always_inline]] inline const Op* end_block(Vcpu& cpu, const Op* op) {
-  cpu.running.countdown += op->remaining - 1;
   return nullptr;
 }
 

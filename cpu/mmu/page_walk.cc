@@ -24,6 +24,11 @@ class Walker {
   // Follows the tables from `level` (1 is the page table) down.
   Step run(u64 table, unsigned level) {
     result_ = {.user = true, .writable = true};
+    if (const DirectoryEntry* known = cacheable() ? cpu_.tlb.find_directory(linear_) : nullptr) {
+      result_ = {.user = known->user, .writable = known->writable, .no_execute = known->no_execute};
+      table = known->table;
+      level = 1;
+    }
     for (;; --level) {
       const u64 at = table + index(level) * sizeof(Entry);
       const Entry entry = load(at);
@@ -34,6 +39,8 @@ class Walker {
       if (leaf) return finish(at, entry, level);
       if (!mark(at, entry, kAccessed & ~page_directory_pointer(level))) return Step::Retry;
       table = entry & frame_mask();
+      if (level == 2 && cacheable())
+        cpu_.tlb.insert_directory(linear_, {table, result_.user, result_.writable, result_.no_execute});
     }
   }
 
@@ -41,6 +48,7 @@ class Walker {
   static constexpr bool kWide = sizeof(Entry) == 8;
   static constexpr unsigned kIndexBits = kWide ? 9 : 10;
 
+  bool cacheable() const { return kWide && cpu_.mode.long_mode && effect_ == WalkEffect::Update; }
   bool pae_pointer(unsigned level) const { return kWide && level == 3 && !cpu_.mode.long_mode; }
   // PAE's PDPTEs have neither rights nor an accessed bit.
   u64 page_directory_pointer(unsigned level) const { return pae_pointer(level) ? kAccessed : 0; }

@@ -31,14 +31,15 @@ const TlbTable* Tlb::table(Context context) const {
   return context == Context::Checked ? &kEmptyTable : &(*tables_)[static_cast<unsigned>(context)];
 }
 
-void Tlb::clear_slot(TlbEntry* entries, unsigned slot) { entries[slot] = {slot == 0 ? kPageSize : 0, nullptr}; }
+void Tlb::clear_slot(TlbEntry* entries, unsigned slot) { entries[slot] = {slot == 0 ? kPageSize : 0, 0}; }
 
 void Tlb::fill(Context context, u64 linear, u8* host_page, bool for_write) {
   if (context == Context::Checked) return;
   const unsigned slot = tlb_slot(linear);
   TlbTable& table = (*tables_)[static_cast<unsigned>(context)];
   TlbEntry& entry = for_write ? table.write[slot] : table.read[slot];
-  entry = {linear & ~kPageMask, host_page};
+  const u64 page = linear & ~kPageMask;
+  entry = {page, reinterpret_cast<std::uintptr_t>(host_page) - page};
   if (for_write) note_writer(host_page, slot);
   FillLog& log = logs_[static_cast<unsigned>(context)];
   if (log.count < kLogSize) log.slots[log.count] = static_cast<u16>(slot | (for_write ? kLogWrite : 0));
@@ -95,6 +96,7 @@ void Tlb::flush_level1() {
 void Tlb::flush(bool keep_global) {
   flush_level1();
   ++generation_;
+  ++walks_;
   executed_ = {};
   if (keep_global) return;
   ++global_generation_;
@@ -106,6 +108,7 @@ bool Tlb::flush_page(u64 linear) {
     flush(false);
     return true;
   }
+  ++walks_;  // of all addresses [SDM3 4.10.4.1]
   const u64 page = linear & ~kPageMask;
   const unsigned slot = tlb_slot(linear);
   for (TlbTable& table : *tables_) {
@@ -127,7 +130,8 @@ bool Tlb::flush_writes_to(const u8* host_page) {
     ++flushes_;
   } else {
     for (TlbTable& table : *tables_) {
-      if (table.write[writer.slot].host == host_page) clear_slot(table.write.data(), writer.slot);
+      const TlbEntry& entry = table.write[writer.slot];
+      if (entry.host(entry.page) == host_page) clear_slot(table.write.data(), writer.slot);
     }
   }
   writer = {};

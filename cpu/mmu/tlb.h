@@ -27,8 +27,11 @@ inline constexpr unsigned kFilledContexts = 3;
 
 struct TlbEntry {
   u64 page;
-  u8* host;
+  u64 delta;  // host address of a byte of the page minus its linear address
+
+  u8* host(u64 linear) const { return reinterpret_cast<u8*>(delta + linear); }
 };
+static_assert(sizeof(TlbEntry) == 16);
 
 inline constexpr unsigned kTlbSlots = 2048;
 
@@ -40,6 +43,11 @@ struct TlbTable {
 inline unsigned tlb_slot(u64 linear) {
   return static_cast<unsigned>((linear >> 12) ^ (linear >> 23)) & (kTlbSlots - 1);
 }
+// The same as the entry's place in bytes: one shift less on the way of every access.
+inline const TlbEntry& tlb_entry(const std::array<TlbEntry, kTlbSlots>& entries, u64 linear) {
+  const u64 offset = ((linear >> 8) ^ (linear >> 19)) & u64{(kTlbSlots - 1) * sizeof(TlbEntry)};
+  return *reinterpret_cast<const TlbEntry*>(reinterpret_cast<const u8*>(entries.data()) + offset);
+}
 
 // A page walk's result for one 4 KiB page.
 struct Translation {
@@ -50,6 +58,14 @@ struct Translation {
   bool global = false;
   bool dirty = false;
   bool large = false;  // came from a page larger than 4 KiB
+};
+
+// Where a walk of 4-level or 5-level tables has found the page table of 2 MiB: the rights of the levels above it.
+struct DirectoryEntry {
+  u64 table = 0;
+  bool user = false;
+  bool writable = false;
+  bool no_execute = false;
 };
 
 class Tlb {
@@ -71,6 +87,14 @@ class Tlb {
   // Level 2: nullptr if the page is not known.
   const Translation* find(u64 linear) const;
   void insert(u64 linear, const Translation& translation);
+  // The paging-structure cache [SDM3 4.10.3]; nullptr if the directory entry is not known.
+  const DirectoryEntry* find_directory(u64 linear) const {
+    const Directory& directory = directories_[directory_slot(linear)];
+    return directory.region == linear >> 21 && directory.walks == walks_ ? &directory.entry : nullptr;
+  }
+  void insert_directory(u64 linear, const DirectoryEntry& entry) {
+    directories_[directory_slot(linear)] = {linear >> 21, walks_, entry};
+  }
   void note_executed(u64 linear) { mark(executed_, linear >> 12); }
 
   void flush(bool keep_global);
@@ -86,6 +110,15 @@ class Tlb {
     u64 generation = 0;
     Translation translation;
   };
+  struct Directory {
+    u64 region = 0;
+    u64 walks = 0;
+    DirectoryEntry entry;
+  };
+  static constexpr unsigned kDirectories = 128;
+  static unsigned directory_slot(u64 linear) {
+    return static_cast<unsigned>((linear >> 21) ^ (linear >> 30)) % kDirectories;
+  }
   static constexpr unsigned kSets = 1024;
   static constexpr unsigned kWays = 4;
   static constexpr unsigned kLogSize = 512;
@@ -135,7 +168,9 @@ class Tlb {
   u64 flushes_ = 1;            // of level 1
   u64 generation_ = 1;         // of non-global entries
   u64 global_generation_ = 1;  // of global entries
+  u64 walks_ = 1;              // generation of the paging-structure cache
   unsigned next_way_ = 0;
+  std::array<Directory, kDirectories> directories_{};
   Filter large_{};     // 1 GiB regions in which a large page was seen
   Filter executed_{};  // pages that code was fetched from
 };

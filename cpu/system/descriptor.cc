@@ -10,11 +10,6 @@ constexpr u64 kAccessByte = 5;
 
 }  // namespace
 
-bool is_canonical(const Vcpu& cpu, u64 linear) {
-  const unsigned width = (cpu.state.cr4 & cr4::kLa57) != 0 ? 57 : 48;
-  return static_cast<u64>(sign_extend(linear, width)) == linear;
-}
-
 bool find_descriptor(const Vcpu& cpu, u16 selector, unsigned size_bytes, u64& linear) {
   const u32 offset = selector & ~7u;
   const bool local = (selector & 4) != 0;

@@ -57,7 +57,9 @@ constexpr u32 selector_error(u16 selector, u32 ext = 0) { return (selector & ~3u
 
 inline constexpr SegmentRegister kNullSegment{.base = 0, .limit = 0, .attributes = 0x10000, .selector = 0};
 
-bool is_canonical(const Vcpu& cpu, u64 linear);
+inline bool is_canonical(const Vcpu& cpu, u64 linear) {
+  return detail::canonical(linear, (cpu.state.cr4 & cr4::kLa57) != 0);
+}
 // Linear addresses outside 64-bit mode wrap at 4 GiB.
 inline u64 wrap_linear(const Vcpu& cpu, u64 linear) { return cpu.mode.long_mode ? linear : static_cast<u32>(linear); }
 

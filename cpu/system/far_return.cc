@@ -151,15 +151,24 @@ bool protected_interrupt_return(Vcpu& cpu, unsigned size) {
   Target target;
   u64 flags = 0;
   const bool from64 = cpu.mode.bits64;
-  if (!stack.pop(target.rip, size) || !pop_selector(stack, size, target.selector) || !stack.pop(flags, size))
+  std::array<u64, 5> frame{};
+  const bool whole = from64 && size == 8 && stack.pop_together(frame.data(), 5);
+  if (whole) {
+    target.rip = frame[0];
+    target.selector = static_cast<u16>(frame[1]);
+    flags = frame[2];
+    target.rsp = frame[3];
+    target.stack_selector = static_cast<u16>(frame[4]);
+  } else if (!stack.pop(target.rip, size) || !pop_selector(stack, size, target.selector) || !stack.pop(flags, size)) {
     return false;
+  }
   if ((flags & flag::kVm) != 0 && size == 4 && cpu.state.cpl == 0 && !cpu.mode.long_mode)
     return return_to_vm86(cpu, stack, target, flags);
   if (!check_return_code(cpu, target)) return false;
   const u64 mask = iret_flags_mask(cpu, size);
   const bool outer = rpl_of(target.selector) > cpu.state.cpl;
   if (outer || from64) {
-    if (!stack.pop(target.rsp, size) || !pop_selector(stack, size, target.stack_selector)) return false;
+    if (!whole && (!stack.pop(target.rsp, size) || !pop_selector(stack, size, target.stack_selector))) return false;
     if (!check_return_stack(cpu, target)) return false;
   }
   if (!check_target(cpu, target.code, target.rip) || !mark_accessed(cpu, target.selector, target.code)) return false;

@@ -37,6 +37,11 @@ bool read_long_handler(Vcpu& cpu, const Event& event, u16 selector, Descriptor& 
 
 bool push_long_frame(Vcpu& cpu, const Event& event, StackView& stack, unsigned cpl) {
   const WithCpl rights(cpu, cpl);
+  const std::array<u64, 6> frame{
+      event.error_code,         event.return_rip,         segment_of(cpu, Segment::Cs).selector,
+      pushed_flags(cpu, event), cpu.state.gpr[gpr::kRsp], segment_of(cpu, Segment::Ss).selector};
+  const unsigned first = event.has_error_code ? 0 : 1;
+  if (stack.push_together(frame.data() + first, 6 - first)) return true;
   return stack.push(segment_of(cpu, Segment::Ss).selector, 8) && stack.push(cpu.state.gpr[gpr::kRsp], 8) &&
          stack.push(pushed_flags(cpu, event), 8) && stack.push(segment_of(cpu, Segment::Cs).selector, 8) &&
          stack.push(event.return_rip, 8) && (!event.has_error_code || stack.push(event.error_code, 8));

@@ -72,6 +72,30 @@ bool StackView::pop(u64& value, unsigned size_bytes) {
   return true;
 }
 
+bool StackView::push_together(const u64* items, unsigned count) {
+  const u64 bottom = pointer_ - u64{count} * 8;
+  if (!bits64_ || !is_canonical(cpu_, bottom) || !is_canonical(cpu_, pointer_ - 1)) return false;
+  const WithCpl rights(cpu_, cpl_);
+  bool ok = false;
+  u8* const host = cpu_.write_window(bottom, count * 8, ok);
+  if (host == nullptr) return false;
+  std::memcpy(host, items, count * sizeof *items);
+  pointer_ = bottom;
+  return true;
+}
+
+bool StackView::pop_together(u64* items, unsigned count) {
+  const u64 top = pointer_ + u64{count} * 8;
+  if (!bits64_ || !is_canonical(cpu_, pointer_) || !is_canonical(cpu_, top - 1)) return false;
+  const WithCpl rights(cpu_, cpl_);
+  bool ok = false;
+  const u8* const host = cpu_.read_window(pointer_, count * 8, ok);
+  if (host == nullptr) return false;
+  std::memcpy(items, host, count * sizeof *items);
+  pointer_ = top;
+  return true;
+}
+
 void StackView::commit() const { set_stack_pointer(cpu_, pointer_); }
 
 void set_stack_pointer(Vcpu& cpu, u64 value) {

@@ -20,6 +20,10 @@ class StackView {
   [[nodiscard]] bool pop(u64& value, unsigned size_bytes);
   // Reads `index` items of `size_bytes` above the pointer without moving it.
   [[nodiscard]] bool peek(unsigned index, unsigned size_bytes, u64& value);
+  // Several 8-byte items of a 64-bit stack at once, the lowest first, where they lie in one page of host memory that
+  // the rights in force may use. False without a fault otherwise: go item by item.
+  [[nodiscard]] bool push_together(const u64* items, unsigned count);
+  [[nodiscard]] bool pop_together(u64* items, unsigned count);
   void discard(u64 size_bytes) { set_pointer(pointer_ + size_bytes); }
   // Makes the pointer the current one, by the width of the current stack segment.
   void commit() const;
@@ -52,7 +56,7 @@ class WithCpl {
   void set(u8 cpl) {
     if (cpu_.state.cpl == cpl) return;
     cpu_.state.cpl = cpl;
-    cpu_.update_mode();
+    cpu_.update_rights();
   }
 
   Vcpu& cpu_;

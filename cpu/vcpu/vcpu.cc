@@ -55,10 +55,15 @@ void Vcpu::update_mode() {
   mode.paging = (state.cr0 & cr0::kPg) != 0;
   mode.code_size = mode.bits64 ? CodeSize::Bits64 : code.big() ? CodeSize::Bits32 : CodeSize::Bits16;
   mode.stack32 = stack.big();
-  mode.alignment_check = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 && (state.rflags & flag::kAc) != 0;
   mode.flat = mode.bits64 || (mode.protected_mode && flat_code(code) && flat_data(stack) &&
                               flat_data(state.segment[static_cast<unsigned>(Segment::Ds)]) &&
                               flat_data(state.segment[static_cast<unsigned>(Segment::Es)]));
+  update_rights();
+  running.stamp = u64{running.code_epoch} << 32 | mode_key();
+}
+
+void Vcpu::update_rights() {
+  mode.alignment_check = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 && (state.rflags & flag::kAc) != 0;
   const bool data_breakpoints = (state.dr[7] & 0x33330000) != 0 && (state.dr[7] & 0xFF) != 0;
   const bool accesses_watched = watch != nullptr && watch->wants_accesses();
   if (mode.alignment_check || data_breakpoints || accesses_watched)
@@ -67,7 +72,6 @@ void Vcpu::update_mode() {
     tlb.select(mmu::Context::User);
   else
     tlb.select((state.rflags & flag::kAc) != 0 ? mmu::Context::SupervisorAc : mmu::Context::Supervisor);
-  running.stamp = u64{running.code_epoch} << 32 | mode_key();
 }
 
 void Vcpu::drop_code_epoch() {

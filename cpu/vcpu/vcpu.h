@@ -181,6 +181,8 @@ class Vcpu {
   // Recomputes `mode` after any change of CR0, CR4, EFER, RFLAGS (VM, AC), CPL, DR7 or a segment register. Decoded
   // blocks of another mode are not entered any more.
   void update_mode();
+  // The part of it that says what memory may be accessed with: enough for who changes CPL and changes it back.
+  void update_rights();
   void flush_tlb(bool keep_global);
   void flush_tlb_page(u64 linear);
   // The physical map changed: forgets everything that was derived from it.

@@ -217,8 +217,8 @@ bool Vcpu::probe_read(Segment segment, u64 offset, unsigned size_bytes) {
 const u8* Vcpu::read_window(u64 linear, unsigned size_bytes, bool& ok) {
   ok = true;
   if (size_bytes > bytes_to_page_end(linear)) return nullptr;
-  const mmu::TlbEntry& entry = tlb.current->read[mmu::tlb_slot(linear)];
-  if (linear - entry.page < kPageSize) return entry.host + (linear - entry.page);
+  const mmu::TlbEntry& entry = mmu::tlb_entry(tlb.current->read, linear);
+  if (linear - entry.page < kPageSize) return entry.host(linear);
   u64 physical = 0;
   ok = translate(linear, mmu::Access::Read, As::Current, physical);
   if (!ok || tlb.context() == mmu::Context::Checked) return nullptr;
@@ -231,8 +231,8 @@ const u8* Vcpu::read_window(u64 linear, unsigned size_bytes, bool& ok) {
 u8* Vcpu::write_window(u64 linear, unsigned size_bytes, bool& ok) {
   ok = true;
   if (size_bytes > bytes_to_page_end(linear)) return nullptr;
-  const mmu::TlbEntry& entry = tlb.current->write[mmu::tlb_slot(linear)];
-  if (linear - entry.page < kPageSize) return entry.host + (linear - entry.page);
+  const mmu::TlbEntry& entry = mmu::tlb_entry(tlb.current->write, linear);
+  if (linear - entry.page < kPageSize) return entry.host(linear);
   u64 physical = 0;
   ok = translate(linear, mmu::Access::Write, As::Current, physical);
   if (!ok || tlb.context() == mmu::Context::Checked) return nullptr;

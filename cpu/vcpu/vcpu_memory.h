@@ -14,9 +14,11 @@ namespace detail {
 // Host pointer of a level-1 hit, or nullptr.
 template <unsigned Size>
 [[gnu::always_inline]] inline u8* probe(const std::array<mmu::TlbEntry, mmu::kTlbSlots>& entries, u64 linear) {
-  const mmu::TlbEntry& entry = entries[mmu::tlb_slot(linear)];
-  const u64 offset = linear - entry.page;
-  return __builtin_expect(offset <= kPageSize - Size, 1) ? entry.host + offset : nullptr;
+  const mmu::TlbEntry& entry = mmu::tlb_entry(entries, linear);
+  if (__builtin_expect(linear - entry.page > kPageSize - Size, 0)) return nullptr;
+  u8* const host = entry.host(linear);
+  if (host == nullptr) __builtin_unreachable();
+  return host;
 }
 
 inline bool canonical(u64 linear, bool la57) {

@@ -177,4 +177,4 @@ gdt_pointer:
 programs:
     incbin PROGRAMS
 sectors equ ($ - programs + 511) / 512
-    times 2048 * 512 - ($ - $$) db 0
+    times 3 * 16 * 63 * 512 - ($ - $$) db 0   ; whole cylinders of 16 heads and 63 sectors

@@ -15,8 +15,8 @@ import math
 import os
 import pty
 import re
-import select
 import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -81,59 +81,57 @@ def make_disk(path, scales):
         file.write(image)
 
 
-def watch_marks(process, stream):
-    """Seconds by program from the marks "bNN" and "eNN" on a stream, until "d"."""
+def watch_marks(process, path):
+    """Seconds by program from the marks "bNN" and "eNN" in a growing file, until "dNN"."""
     seconds, begun, buffer, last = {}, {}, b"", time.monotonic()
-    while True:
-        if not select.select([stream], [], [], 1)[0]:
-            if process.poll() is not None:
-                raise RuntimeError("the emulator ended early")
-            if time.monotonic() - last > SILENCE:
-                raise RuntimeError(f"no more marks after {buffer[-80:]}")
-            continue
-        piece = os.read(stream, 4096)
-        now = cpu_seconds(process.pid) if process.poll() is None else 0
-        last = time.monotonic()
-        buffer += piece
-        *lines, buffer = buffer.split(b"\n")
-        for line in lines:
-            mark = re.search(rb"([be])([0-9A-F]{2})\r?$", line)
-            if not mark:
+    with open(path, "rb", buffering=0) as file:
+        while True:
+            piece = file.read(4096)
+            if not piece:
+                if process.poll() is not None:
+                    raise RuntimeError("the emulator ended early")
+                if time.monotonic() - last > SILENCE:
+                    raise RuntimeError(f"no more marks after {buffer[-80:]}")
+                time.sleep(0.001)
                 continue
-            number = int(mark.group(2), 16)
-            if mark.group(1) == b"b":
-                begun[number] = now
-            else:
-                seconds[number] = now - begun[number]
-        if any(re.search(rb"d[0-9A-F]{2}\r?$", line) for line in (*lines, buffer)):
-            return seconds  # the last new line may stay in the emulator
+            now = cpu_seconds(process.pid)
+            last = time.monotonic()
+            *lines, buffer = (buffer + piece).split(b"\n")
+            for line in lines:
+                if mark := re.search(rb"([be])([0-9A-F]{2})\r?$", line):
+                    number = int(mark.group(2), 16)
+                    if mark.group(1) == b"b":
+                        begun[number] = now
+                    else:
+                        seconds[number] = now - begun[number]
+            if any(re.search(rb"d[0-9A-F]{2}\r?$", line) for line in (*lines, buffer)):
+                return seconds  # the last new line may stay in the emulator
 
 
 class Engine:
     """An emulator that boots the disk."""
 
-    def command(self, folder, disk):
+    def command(self, folder, disk, serial):
         raise NotImplementedError
 
     def run(self, scales):
         with tempfile.TemporaryDirectory() as folder:
             disk = os.path.join(folder, "disk.img")
             make_disk(disk, scales)
-            fifo = os.path.join(folder, "serial")
-            os.mkfifo(fifo)
-            stream = os.open(fifo, os.O_RDWR)
+            serial = os.path.join(folder, "serial")
+            with open(serial, "wb"):
+                pass
             terminal, slave = pty.openpty()
-            process = subprocess.Popen(self.command(folder, disk, fifo), cwd=folder, stdin=slave, stdout=slave, stderr=slave,
+            process = subprocess.Popen(self.command(folder, disk, serial), cwd=folder, stdin=slave, stdout=slave, stderr=slave,
                                        env={**os.environ, "TERM": "xterm"}, start_new_session=True)
             os.close(slave)
             drain = threading.Thread(target=self.drain, args=(terminal,), daemon=True)
             drain.start()
             try:
-                return watch_marks(process, stream)
+                return watch_marks(process, serial)
             finally:
                 process.kill()
                 process.wait()
-                os.close(stream)
                 drain.join(5)
 
     @staticmethod
@@ -179,7 +177,9 @@ class Bochs(Engine):
                  "error: action=ignore", "info: action=ignore", "clock: sync=none", "sound: driver=dummy"]
         with open(os.path.join(folder, "bochsrc"), "w") as file:
             file.write("\n".join(lines) + "\n")
-        return [self.program, "-q", "-f", "bochsrc"]
+        with open(os.path.join(folder, "debugger"), "w") as file:
+            file.write("continue\n")  # Debian's has the debugger built in
+        return [self.program, "-q", "-f", "bochsrc", "-rc", "debugger"]
 
 
 class Native:
@@ -246,6 +246,7 @@ def main():
     parser.add_argument("--only", default="", help="programs whose name has this in it; several with commas")
     parser.add_argument("--json")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the emulator is stopped too
     known = {engine.name: engine for engine in (Ours(), Qemu(), Bochs(), Native())}
     engines = []
     for name in options.engines.split(","):

@@ -33,12 +33,12 @@ double cpu_seconds() {
 
 // Programs may change every register but RSP.
 void call(u64 entry, u64 scale) {
-  asm volatile(
-      "push %%rbp; push %%rbx; call *%%rsi; pop %%rbx; pop %%rbp; emms"
-      : "+D"(scale), "+S"(entry)
-      :
-      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-        "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+  asm volatile("push %%rbp; push %%rbx; call *%%rsi; pop %%rbx; pop %%rbp; emms"
+               : "+D"(scale), "+S"(entry)
+               :
+               : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2",
+                 "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                 "xmm15", "memory", "cc");
 }
 
 }  // namespace

@@ -122,13 +122,14 @@ class SystemBench : public ::testing::Test {
     Insn insn;
     EXPECT_EQ(decode_into(code, cpu_.mode.code_size, insn), DecodeStatus::Ok);
     interp::Op ops[2] = {};
-    ops[0].handler = interp::system_handler(insn);
+    ops[0].handler = interp::system_handler(insn).handler;
     EXPECT_NE(ops[0].handler, nullptr);
     if (ops[0].handler == nullptr) return false;
     ops[0].insn = &insn;
     ops[0].remaining = 1;
     ops[1].handler = stop;
     cpu_.running.fault_pending = false;
+    cpu_.running.countdown = 0;  // so that it leaves behind the instruction
     cpu_.block_rip = cpu_.state.rip;
     ops[0].handler(cpu_, ops);
     return !cpu_.running.fault_pending;
