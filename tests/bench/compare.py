@@ -123,7 +123,7 @@ class Engine:
                 pass
             terminal, slave = pty.openpty()
             process = subprocess.Popen(self.command(folder, disk, serial), cwd=folder, stdin=slave, stdout=slave, stderr=slave,
-                                       env={**os.environ, "TERM": "xterm"}, start_new_session=True)
+                                       env={**os.environ, "TERM": "xterm"})
             os.close(slave)
             drain = threading.Thread(target=self.drain, args=(terminal,), daemon=True)
             drain.start()
@@ -173,8 +173,8 @@ class Bochs(Engine):
         lines = ["megs: 64", "romimage: file=/usr/share/seabios/bios.bin", "vgaromimage: file=/usr/share/vgabios/vgabios.bin",
                  "display_library: term", "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
                  f"ata0-master: type=disk, path={disk}, mode=flat", "boot: disk", f"com1: enabled=1, mode=file, dev={serial}",
-                 "cpu: model=corei7_haswell_4770, ips=100000000", "log: bochs.log", "panic: action=report",
-                 "error: action=ignore", "info: action=ignore", "clock: sync=none", "sound: driver=dummy"]
+                 "cpu: model=corei7_haswell_4770, ips=4000000", "log: bochs.log", "panic: action=report",
+                 "error: action=ignore", "info: action=report", "clock: sync=none"]
         with open(os.path.join(folder, "bochsrc"), "w") as file:
             file.write("\n".join(lines) + "\n")
         with open(os.path.join(folder, "debugger"), "w") as file:
