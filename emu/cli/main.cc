@@ -89,8 +89,10 @@ int run_machine(machine::Config config) {
   return status;
 }
 
-// The command line that stands for no command line: the bundled guest OS, serial console on the terminal. Its kernel
-// and initramfs lie where the build puts them, or beside an installed program.
+// The command line that stands for no command line: the bundled guest OS from its disk, by our BIOS and boot chain,
+// serial console on the terminal. The disk is only read: what the guest writes goes to a copy that ends with the run.
+// Without the disk image the kernel and initramfs of the build do. Both lie where the build puts them, or beside an
+// installed program.
 std::vector<std::string> bundled_guest() {
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
@@ -102,6 +104,9 @@ std::vector<std::string> bundled_guest() {
     }
     return folder + *places.begin();
   };
+  const std::string disk = find({"/../../images/xiaoma-os.img", "/../share/xiaoma/xiaoma-os.img"});
+  if (::access(disk.c_str(), R_OK) == 0)
+    return {"-m", "256", "-drive", "file=" + disk + ",format=raw,if=virtio,snapshot=on", "-nographic"};
   return {"-m",        "256",
           "-kernel",   find({"/../guest-os/vmxiaoma", "/../share/xiaoma/vmxiaoma"}),
           "-initrd",   find({"/../../images/initramfs.cpio.gz", "/../share/xiaoma/initramfs.cpio.gz"}),

@@ -32,7 +32,7 @@ bool handler_ignores(const task_struct* t, int sig) {
 }
 
 bool ignored(const task_struct* t, int sig) {
-  if ((t->blocked & sigmask(sig)) != 0) return false;
+  if (((t->blocked | t->real_blocked) & sigmask(sig)) != 0) return false;
   const u64 handler = t->sighand->action[sig - 1].handler;
   if ((t->signal->flags & SIGNAL_UNKILLABLE) != 0 && handler == SIG_DFL) return true;  // init gets only what it handles
   if ((t->flags & PF_KTHREAD) != 0) return handler == SIG_DFL || handler == SIG_IGN;
@@ -97,8 +97,8 @@ void complete_signal(int sig, task_struct* t, bool group) {
   // A fatal signal without core file ends the whole group at once.
   const bool fatal = target->sighand->action[sig - 1].handler == SIG_DFL && (kIgnoreByDefault & sigmask(sig)) == 0 &&
                      (kStopSet & sigmask(sig)) == 0;
-  const bool kills =
-      fatal && (s->flags & (SIGNAL_GROUP_EXIT | SIGNAL_UNKILLABLE)) == 0 && (target->blocked & sigmask(sig)) == 0;
+  const bool kills = fatal && (s->flags & (SIGNAL_GROUP_EXIT | SIGNAL_UNKILLABLE)) == 0 &&
+                     ((target->blocked | target->real_blocked) & sigmask(sig)) == 0;
   if ((kills && (kCoreSet & sigmask(sig)) == 0) || (sig == SIGKILL && (s->flags & SIGNAL_GROUP_EXIT) == 0)) {
     s->flags = (s->flags & SIGNAL_UNKILLABLE) | SIGNAL_GROUP_EXIT;
     s->group_exit_code = sig;

@@ -135,6 +135,7 @@ long sys_rt_sigtimedwait(const sigset_t* set, siginfo* user_info, const timespec
     const sigset_t real = current->blocked;
     {
       IrqGuard guard(current->sighand->siglock);
+      current->real_blocked = real;
       current->blocked &= ~wanted;
       recalc_sigpending(current);
     }
@@ -152,7 +153,9 @@ long sys_rt_sigtimedwait(const sigset_t* set, siginfo* user_info, const timespec
     {
       IrqGuard guard(current->sighand->siglock);
       current->blocked = real;
+      current->real_blocked = 0;
       sig = dequeue_signal(current, ~wanted, &info);
+      recalc_sigpending(current);
     }
     if (sig == 0) return in_time && signal_pending(current) ? -EINTR : -EAGAIN;
   }

@@ -107,6 +107,7 @@ struct task_struct {
   signal_struct* signal = nullptr;
   sighand_struct* sighand = nullptr;
   sigset_t blocked = 0, saved_sigmask = 0;
+  sigset_t real_blocked = 0;  // the mask to come back while sigtimedwait has opened it: such signals are never dropped
   sigpending pending;
   stack_t altstack{0, SS_DISABLE, 0};
   int pdeath_signal = 0;
