@@ -7,9 +7,13 @@
 namespace xm::boot {
 namespace {
 
+// The signature alone may also stand in the BIOS's own code: the sum of the first 20 bytes must be 0.
 const u8* find_rsdp(u32 from, u32 to) {
   for (u32 at = from; at + 36 <= to; at += 16) {
-    if (memcmp(physical(at), "RSD PTR ", 8) == 0) return physical(at);
+    if (memcmp(physical(at), "RSD PTR ", 8) != 0) continue;
+    u8 sum = 0;
+    for (u32 i = 0; i < 20; ++i) sum = static_cast<u8>(sum + physical(at)[i]);
+    if (sum == 0) return physical(at);
   }
   return nullptr;
 }
@@ -19,10 +23,12 @@ const u8* find_table(const char* signature) {
   const u8* rsdp = ebda >= 0x80000 && ebda < 0xa0000 ? find_rsdp(ebda, ebda + 1024) : nullptr;
   if (rsdp == nullptr) rsdp = find_rsdp(0xe0000, 0x100000);
   if (rsdp == nullptr) return nullptr;
-  const u8* rsdt = physical(peek<u32>(rsdp, 16));
-  const u32 length = peek<u32>(rsdt, 4);
-  for (u32 at = 36; at + 4 <= length && at < 1024; at += 4) {
-    const u8* table = physical(peek<u32>(rsdt, at));
+  // The root table has pointers of 4 bytes, or, from version 2 on, its successor of 8.
+  const bool extended = peek<u32>(rsdp, 16) == 0;
+  const u8* root = physical(peek<u32>(rsdp, extended ? 24 : 16));
+  const u32 length = peek<u32>(root, 4), step = extended ? 8 : 4;
+  for (u32 at = 36; at + step <= length && at < 1024; at += step) {
+    const u8* table = physical(peek<u32>(root, at));
     if (memcmp(table, signature, 4) == 0) return table;
   }
   return nullptr;
@@ -31,7 +37,7 @@ const u8* find_table(const char* signature) {
 // "_S5_" PackageOp PkgLength NumElements, then the type as a byte constant, Zero or One.
 int sleep_type(const u8* dsdt) {
   const u32 length = peek<u32>(dsdt, 4);
-  for (u32 at = 36; at + 12 < length; ++at) {
+  for (u32 at = 36; at + 9 <= length; ++at) {
     if (memcmp(dsdt + at, "_S5_\x12", 5) != 0) continue;
     const u8* p = dsdt + at + 5;
     p += (*p >> 6) + 2;
@@ -43,7 +49,8 @@ int sleep_type(const u8* dsdt) {
 void acpi_off() {
   const u8* fadt = find_table("FACP");
   if (fadt == nullptr) return;
-  const int type = sleep_type(physical(peek<u32>(fadt, 40)));
+  const bool extended = peek<u32>(fadt, 4) >= 148 && peek<u32>(fadt, 40) == 0;  // X_DSDT
+  const int type = sleep_type(physical(peek<u32>(fadt, extended ? 140 : 40)));
   const u16 command = static_cast<u16>(peek<u32>(fadt, 48)), control = static_cast<u16>(peek<u32>(fadt, 64));
   if (type < 0 || control == 0) return;
   if (command != 0 && (inw(control) & 1) == 0) {
