@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Data movement from the decoded instruction, flag instructions, hints and fences. [SDM2]
+#include <array>
+
 #include "cpu/interp/build_context.h"
+#include "emu/base/bits.h"
 
 namespace xm::cpu::interp {
 
@@ -148,6 +151,13 @@ bool fence(Vcpu&, const Insn&) {
 // Caches are not modelled: only the address is checked, as for a load.
 bool flush_line(Vcpu& cpu, const Insn& insn) { return cpu.probe_read(insn.segment, cpu.effective_address(insn), 1); }
 
+// Zeroes the 64-byte line that rAX points into [APM3 CLZERO].
+bool clear_line(Vcpu& cpu, const Insn& insn) {
+  const Segment segment = insn.segment_override != Segment::None ? insn.segment_override : Segment::Ds;
+  const u64 line = align_down(cpu.gpr(gpr::kRax, insn.address_size), 64);
+  return cpu.write(segment, line, std::array<u64, 8>{});
+}
+
 Handler flag_handler(Operation operation) {
   switch (operation) {
     case Operation::Lahf: return generic<load_ah>;
@@ -168,6 +178,7 @@ Handler flag_handler(Operation operation) {
     case Operation::Clflush:
     case Operation::Clflushopt:
     case Operation::Clwb: return generic<flush_line>;
+    case Operation::Clzero: return generic<clear_line>;
     default: return nullptr;
   }
 }

@@ -164,6 +164,43 @@ bool gather(Vcpu& cpu, const Insn& insn) {
   return true;
 }
 
+// --- SSE4a [APM4]. A length of 0 means 64; the upper quadword, undefined by the manual, is zero on silicon.
+struct BitField {
+  u64 mask;  // of the field's length, from bit 0
+  unsigned index;
+};
+BitField bit_field(u64 length, u64 index) {
+  return {.mask = ~u64{0} >> ((64 - (length & 63)) & 63), .index = static_cast<unsigned>(index & 63)};
+}
+bool has_immediates(const Insn& insn) { return insn.operands[insn.operand_count - 1u].kind == OperandKind::Immediate2; }
+
+bool extract_field(Vcpu& cpu, const Insn& insn) {
+  if (!check_vector(cpu, insn)) return false;
+  const u64 value = cpu.state.vector[insn.operands[0].reg].q[0], control = cpu.state.vector[insn.operands[1].reg].q[0];
+  const BitField field = has_immediates(insn) ? bit_field(insn.imm, insn.imm2) : bit_field(control, control >> 8);
+  write_vector_register(cpu, insn, insn.operands[0].reg, VectorRegister{{value >> field.index & field.mask, 0, 0, 0}});
+  return true;
+}
+
+bool insert_field(Vcpu& cpu, const Insn& insn) {
+  if (!check_vector(cpu, insn)) return false;
+  const u64 value = cpu.state.vector[insn.operands[0].reg].q[0];
+  const VectorRegister& source = cpu.state.vector[insn.operands[1].reg];
+  const BitField field =
+      has_immediates(insn) ? bit_field(insn.imm, insn.imm2) : bit_field(source.q[1], source.q[1] >> 8);
+  const u64 kept = value & ~(field.mask << field.index);
+  write_vector_register(cpu, insn, insn.operands[0].reg,
+                        VectorRegister{{kept | (source.q[0] & field.mask) << field.index, 0, 0, 0}});
+  return true;
+}
+
+template <class T>
+bool store_scalar(Vcpu& cpu, const Insn& insn) {
+  if (!check_vector(cpu, insn)) return false;
+  const auto value = static_cast<T>(cpu.state.vector[insn.operands[1].reg].q[0]);
+  return cpu.write(insn.segment, cpu.effective_address(insn), value);
+}
+
 // --- string compares
 unsigned explicit_length(u64 value, bool quadword) {
   const i64 length = quadword ? static_cast<i64>(value) : sign_extend(value, 32);
@@ -201,6 +238,10 @@ Handler special_vector_handler(Operation operation) {
     case O::Ldmxcsr: return handler<ldmxcsr>;
     case O::Stmxcsr: return handler<stmxcsr>;
     case O::Emms: return handler<emms>;
+    case O::Extrq: return handler<extract_field>;
+    case O::Insertq: return handler<insert_field>;
+    case O::Movntss: return handler<store_scalar<u32>>;
+    case O::Movntsd: return handler<store_scalar<u64>>;
     case O::Vzeroupper: return handler<vzeroupper>;
     case O::Vzeroall: return handler<vzeroall>;
     case O::Maskmovq:

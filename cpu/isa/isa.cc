@@ -119,6 +119,8 @@ const OperandCodeInfo& operand_code_info(OperandCode code) { return kCodes[stati
 
 Feature required_feature(const Row& row, bool vex, unsigned vex_l) {
   if (!vex) return row.feature;
+  if (row.feature == Feature::Aes && vex_l == 1) return Feature::Vaes;
+  if (row.feature == Feature::Pclmulqdq && vex_l == 1) return Feature::Vpclmulqdq;
   if (row.has(attribute::kAvx2If256) && vex_l == 1) return Feature::Avx2;
   return row.encoding == Encoding::Both ? Feature::Avx : row.feature;
 }

@@ -164,6 +164,15 @@ void carryless_multiply(Reg& d, const Reg& a, const Reg& b, unsigned) {
   asm volatile("pclmulqdq %2, %1, %0" : "+x"(value) : "x"(load(b)), "i"(I));
   store(d, value);
 }
+// Each half by itself: not every host with PCLMULQDQ has VPCLMULQDQ.
+template <unsigned I>
+void carryless_multiply_wide(Reg& d, const Reg& a, const Reg& b, unsigned imm) {
+  Reg high{};
+  carryless_multiply<I>(high, Reg{{a.q[2], a.q[3], 0, 0}}, Reg{{b.q[2], b.q[3], 0, 0}}, imm);
+  carryless_multiply<I>(d, a, b, imm);
+  d.q[2] = high.q[0];
+  d.q[3] = high.q[1];
+}
 template <unsigned I>
 void sha1_rounds(Reg& d, const Reg& a, const Reg& b, unsigned) {
   __m128i value = load(a);
@@ -239,10 +248,12 @@ VectorKernel half_store_kernel(unsigned imm, bool ymm) {
   return (ymm ? kYmm : kXmm)[imm & 4 ? 4 : imm & 3];
 }
 
-VectorKernel carryless_multiply_kernel(unsigned imm) {
+VectorKernel carryless_multiply_kernel(unsigned imm, bool ymm) {
   static constexpr VectorKernel kKernel[] = {carryless_multiply<0>, carryless_multiply<1>, carryless_multiply<0x10>,
                                              carryless_multiply<0x11>};
-  return kKernel[(imm & 1) | (imm >> 3 & 2)];
+  static constexpr VectorKernel kWide[] = {carryless_multiply_wide<0>, carryless_multiply_wide<1>,
+                                           carryless_multiply_wide<0x10>, carryless_multiply_wide<0x11>};
+  return (ymm ? kWide : kKernel)[(imm & 1) | (imm >> 3 & 2)];
 }
 
 VectorKernel sha1_rounds_kernel(unsigned imm) {

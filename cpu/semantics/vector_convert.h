@@ -17,8 +17,8 @@ struct ConvertKernels {
 const ConvertKernels* find_convert_kernels(Operation operation);
 // CMPPS and kin by predicate: eight without VEX, 32 with it.
 VectorKernel compare_kernel(Operation operation, unsigned predicate, bool vex, bool ymm);
-VectorKernel half_store_kernel(unsigned imm, bool ymm);  // VCVTPS2PH
-VectorKernel carryless_multiply_kernel(unsigned imm);    // PCLMULQDQ
-VectorKernel sha1_rounds_kernel(unsigned imm);           // SHA1RNDS4
+VectorKernel half_store_kernel(unsigned imm, bool ymm);          // VCVTPS2PH
+VectorKernel carryless_multiply_kernel(unsigned imm, bool ymm);  // PCLMULQDQ
+VectorKernel sha1_rounds_kernel(unsigned imm);                   // SHA1RNDS4
 
 }  // namespace xm::cpu::semantics

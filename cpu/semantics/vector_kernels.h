@@ -47,6 +47,23 @@ struct FusedTag {};
 #define FLOAT(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, true, false)
 #define SCALAR(name, mnemonic) XM_BINARY_TYPE(name, mnemonic, No, true, true)
 
+#define LANES(name, mnemonic)                                                                               \
+  struct name : BinaryTag {                                                                                 \
+    static constexpr MmxForm kMmx = MmxForm::No;                                                            \
+    static constexpr bool kFp = false;                                                                      \
+    static constexpr bool kScalar = false;                                                                  \
+    [[gnu::always_inline]] static __m128i xmm(__m128i a, __m128i b) {                                       \
+      asm volatile(mnemonic " %1, %0" : "+x"(a) : "x"(b));                                                  \
+      return a;                                                                                             \
+    }                                                                                                       \
+    static void ymm(VectorRegister& d, const VectorRegister& a, const VectorRegister& b) {                  \
+      const auto half = [](const u64& q) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(&q)); }; \
+      const __m128i low = xmm(half(a.q[0]), half(b.q[0])), high = xmm(half(a.q[2]), half(b.q[2]));          \
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(&d.q[0]), low);                                           \
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(&d.q[2]), high);                                          \
+    }                                                                                                       \
+  };
+
 #define SHIFT(name, mnemonic)                                                              \
   struct name : BinaryTag {                                                                \
     static constexpr MmxForm kMmx = MmxForm::Low;                                          \
@@ -139,6 +156,7 @@ struct FusedTag {};
 #undef JOINED
 #undef WIDE
 #undef XONLY
+#undef LANES
 #undef SHIFT
 #undef UNARY
 #undef UNARYX

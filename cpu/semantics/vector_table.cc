@@ -115,6 +115,7 @@ constexpr Table make_table() {
 #define JOINED XM_ROW
 #define WIDE XM_ROW
 #define XONLY XM_ROW
+#define LANES XM_ROW
 #define SHIFT XM_ROW
 #define UNARY XM_ROW
 #define UNARYX XM_ROW
@@ -213,7 +214,7 @@ VectorForm special_form(const Insn& insn) {
     case O::Roundss: return immediate_form<kernel::Roundss>(imm, false);
     case O::Roundsd: return immediate_form<kernel::Roundsd>(imm, false);
     case O::Vcvtps2ph: return {.kernel = half_store_kernel(imm, ymm), .fp = true};
-    case O::Pclmulqdq: return {.kernel = carryless_multiply_kernel(imm)};
+    case O::Pclmulqdq: return {.kernel = carryless_multiply_kernel(imm, ymm)};
     case O::Sha1rnds4: return {.kernel = sha1_rounds_kernel(imm)};
     case O::Movss: return {.kernel = merges ? move_merge_low32 : nullptr};
     case O::Movsd:

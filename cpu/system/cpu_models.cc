@@ -41,7 +41,7 @@ constexpr S kHaswellSystem[] = {S::ZeroFcsFds, S::FdpExcptnOnly};
 constexpr F kBroadwell[] = {F::Rdseed, F::Adx, F::Smap, F::Prefetchw};
 constexpr F kSkylake[] = {F::Clflushopt, F::Xsavec, F::Xsaves};
 constexpr S kSkylakeSystem[] = {S::Xgetbv1, S::MdClear, S::SpecCtrl, S::Stibp, S::ArchCapabilities, S::Ssbd};
-constexpr F kAll[] = {F::Clwb, F::Sha, F::Rdpid};
+constexpr F kAll[] = {F::Clwb, F::Sha, F::Rdpid, F::Vaes, F::Vpclmulqdq, F::Sse4a, F::Clzero};
 constexpr S kAllSystem[] = {S::Umip, S::Fsrm};
 
 constexpr Generation kGenerations[] = {
@@ -209,11 +209,18 @@ class CpuModelBuilder {
       F feature, base;
     };
     constexpr Need kNeeds[] = {
-        {F::Sse, F::Fxsr},      {F::Sse2, F::Sse},    {F::Sse3, F::Sse2},      {F::Ssse3, F::Sse3},
-        {F::Sse41, F::Ssse3},   {F::Sse42, F::Sse41}, {F::Aes, F::Sse2},       {F::Pclmulqdq, F::Sse2},
-        {F::Sha, F::Sse2},      {F::Xsave, F::Fxsr},  {F::Xsaveopt, F::Xsave}, {F::Xsavec, F::Xsave},
-        {F::Xsaves, F::Xsavec}, {F::Avx, F::Xsave},   {F::Avx, F::Sse42},      {F::F16c, F::Avx},
-        {F::Fma, F::Avx},       {F::Avx2, F::Avx},
+        {F::Sse, F::Fxsr},       {F::Sse2, F::Sse},
+        {F::Sse3, F::Sse2},      {F::Ssse3, F::Sse3},
+        {F::Sse41, F::Ssse3},    {F::Sse42, F::Sse41},
+        {F::Aes, F::Sse2},       {F::Pclmulqdq, F::Sse2},
+        {F::Sha, F::Sse2},       {F::Xsave, F::Fxsr},
+        {F::Xsaveopt, F::Xsave}, {F::Xsavec, F::Xsave},
+        {F::Xsaves, F::Xsavec},  {F::Avx, F::Xsave},
+        {F::Avx, F::Sse42},      {F::F16c, F::Avx},
+        {F::Fma, F::Avx},        {F::Avx2, F::Avx},
+        {F::Vaes, F::Avx},       {F::Vaes, F::Aes},
+        {F::Vpclmulqdq, F::Avx}, {F::Vpclmulqdq, F::Pclmulqdq},
+        {F::Sse4a, F::Sse3},
     };
     for (const Need& need : kNeeds)
       if (!model_.has(need.base)) set(need.feature, false);

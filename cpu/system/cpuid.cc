@@ -214,7 +214,7 @@ CpuidResult CpuModel::extended_leaf(u32 leaf, const CpuidContext& context) const
       const u32 linear = has(Feature::Lm) ? kLogicalAddressBits : 32;
       const u32 logical = topology_.cores * topology_.threads;
       return {.eax = physical_address_bits() | linear << 8,
-              .ebx = 0,
+              .ebx = word(leaf, 0, CpuidRegister::Ebx),
               .ecx = amd ? (logical - 1) | bits_for(logical) << 12 : 0,
               .edx = 0};
     }

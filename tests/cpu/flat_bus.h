@@ -25,7 +25,7 @@ class FlatBus final : public BusPort {
   u32 port_read(Port, unsigned) override { return ~u32{0}; }
   void port_write(Port, u32, unsigned) override {}
   int acknowledge_interrupt() override { return -1; }
-  Nanos now() override { return {0}; }
+  Nanos now() override { return {++now_ns_}; }  // some time passes between two looks at the clock
   u64 tsc_frequency_hz() const override { return 1000000000; }
   u8 tpr() override { return 0; }
   void set_tpr(u8) override {}
@@ -42,6 +42,7 @@ class FlatBus final : public BusPort {
 
  private:
   const u64 bytes_;
+  i64 now_ns_ = 0;
   std::unique_ptr<u8[]> ram_;
   std::unique_ptr<std::atomic<u8>[]> marks_;
 };

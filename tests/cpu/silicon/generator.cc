@@ -296,6 +296,7 @@ void Generator::place_implicit(TestCase& test, const Insn& insn) {
     if (insn.rep != RepPrefix::None) gpr[gpr::kRcx] = random_() % (chance(4) ? 600 : 40);
   }
   switch (insn.operation) {
+    case Operation::Clzero: gpr[gpr::kRax] = data_address(64) - gs; break;
     case Operation::Xlat: gpr[gpr::kRbx] = data_address(1) - (gpr[gpr::kRax] & 0xFF) - gs; break;
     case Operation::Maskmovq:
     case Operation::Maskmovdqu: gpr[gpr::kRdi] = data_address(16) - gs; break;
