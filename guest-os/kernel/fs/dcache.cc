@@ -3,6 +3,7 @@
 // list, oldest first, until memory is short. dcache_lock protects hash, lists, parents and d_inode; counts above zero
 // change without it.
 #include "kernel/fs/fs.h"
+#include "kernel/fs/namei.h"
 #include "kernel/init/printk.h"
 #include "kernel/mm/slab.h"
 
@@ -272,6 +273,26 @@ u64 shrink_dcache(u64 count) {
 
 void shrink_dcache_sb(super_block* sb) {
   while (prune_one(sb)) {
+  }
+}
+
+void shrink_dcache_parent(dentry* parent) {
+  for (;;) {
+    inode* gone = nullptr;
+    dentry* victim = nullptr;
+    {
+      SpinGuard guard(dcache_lock);
+      for (dentry* d : entries<&dentry::d_child>(parent->d_subdirs)) {
+        if (d->d_count.load() != 0) continue;
+        victim = d;
+        break;
+      }
+      if (victim == nullptr) return;
+      kill_locked(victim, &gone);
+    }
+    if (gone != nullptr) iput(gone);
+    free_dentry(victim);
+    dput(parent);
   }
 }
 

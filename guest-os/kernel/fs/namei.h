@@ -51,4 +51,6 @@ int notify_change(dentry* d, iattr& attr);
 // The text of a path as seen from a root; returns a pointer into the buffer, or null if it does not fit.
 char* d_path(const path& p, const path& root, char* buffer, size_t size);
 
+void shrink_dcache_parent(dentry* parent);  // forgets the unused children of a directory
+
 }  // namespace xm::os

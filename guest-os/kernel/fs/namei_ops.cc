@@ -181,6 +181,8 @@ long remove_name(int dfd, const char* name, bool is_dir, Remove remove) {
           }
           if (error == 0) {
             if (!is_dir) fsnotify_inode(keep, IN_ATTRIB);
+            // Names that once were in it hold the directory: without them its inode can go.
+            if (is_dir) shrink_dcache_parent(d);
             d_delete(d);
             fsnotify_name(dir, IN_DELETE, nd.last, is_dir);
           }

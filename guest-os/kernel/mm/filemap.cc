@@ -513,7 +513,9 @@ int generic_file_fsync(file* f, bool) {
 // Drops clean, unmapped pages, oldest first; a referenced one gets a second chance.
 u64 shrink_page_cache(u64 count) {
   u64 freed = 0;
-  for (u64 scanned = 0; scanned < count * 4 && freed < count; ++scanned) {
+  // Dirty pages stand together at the old end when somebody writes a lot: the clean ones behind them must be found.
+  constexpr u64 kLeastScan = 1024;
+  for (u64 scanned = 0; scanned < max(count * 4, kLeastScan) && freed < count; ++scanned) {
     page* p = nullptr;
     {
       SpinGuard guard(lru_lock);

@@ -23,7 +23,7 @@ void register_shrinker(shrinker* s) {
 bool try_to_free_pages(gfp_t gfp, u32 order) {
   if (current == nullptr || (current->flags & PF_EXITING) != 0 || preempt_count() != 0) return false;
   if (!mutex_trylock(reclaim_mutex)) {
-    sched_yield_current();
+    if (!wait_for_writeback()) sched_yield_current();
     return true;
   }
   const u64 wanted = 64ul << order;
@@ -36,7 +36,8 @@ bool try_to_free_pages(gfp_t gfp, u32 order) {
   }
   for (shrinker* s = shrinkers; s != nullptr && freed < wanted; s = s->next) freed += s->scan(wanted);
   mutex_unlock(reclaim_mutex);
-  return freed > 0;
+  // What is dirty now is clean soon.
+  return freed > 0 || wait_for_writeback();
 }
 
 void out_of_memory() {

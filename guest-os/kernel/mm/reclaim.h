@@ -15,5 +15,7 @@ struct shrinker {
 void register_shrinker(shrinker* s);
 bool try_to_free_pages(gfp_t gfp, u32 order);
 void out_of_memory();
+// Sleeps for some milliseconds while pages are on their way to the disk; false: none are, waiting would not help.
+bool wait_for_writeback();  // mm/writeback.cc
 
 }  // namespace xm::os

@@ -138,7 +138,8 @@ kmem_cache* kmem_cache_create(const char* name, u32 size, u32 align) {
 
 void* kmem_cache_alloc(kmem_cache* c, gfp_t gfp) {
   void* object = nullptr;
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  const bool must = (gfp & GFP_NOFAIL) != 0;
+  for (int attempt = 0; attempt < 2 || must; ++attempt) {
     const u64 flags = local_irq_save();
     const u32 cpu = smp_processor_id();
     auto& magazine = c->magazines[cpu];
@@ -147,9 +148,9 @@ void* kmem_cache_alloc(kmem_cache* c, gfp_t gfp) {
     if (object != nullptr || (gfp & GFP_ATOMIC) != 0) break;
     // The refill ran with interrupts off and could not wait; a page taken the slow way makes room for the second
     // attempt.
-    page* p = alloc_pages(GFP_KERNEL, c->order);
-    if (p == nullptr) break;
-    free_pages(p, c->order);
+    page* p = alloc_pages(static_cast<gfp_t>(gfp & ~GFP_ZERO), c->order);
+    if (p == nullptr && !must) break;
+    if (p != nullptr) free_pages(p, c->order);
   }
   if (object == nullptr) return nullptr;
   c->active_objects.inc();

@@ -7,6 +7,7 @@
 #include "kernel/init/initcall.h"
 #include "kernel/mm/gfp.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/reclaim.h"
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/task/task_struct.h"
@@ -23,12 +24,15 @@ constinit proc_number writeback_row{&dirty_writeback_centisecs, 0, 1000000};
 constinit proc_number expire_row{&dirty_expire_centisecs, 0, 1000000};
 constexpr u64 kCentisecond = kNsPerSec / 100;
 constexpr u64 kInodesAtOnce = 64;
+constexpr u64 kPauseNs = kNsPerSec / 200;
+constexpr u32 kMostPauses = 40;  // a writer is held back for 200 ms at most each time
 
 constinit wait_queue_head flusher_wait{};
 constinit Atomic<u32> flush_wanted{0};
 
+// Dirty, or on their way to the disk: neither can be taken for something else.
 u64 dirty_pages() {
-  const s64 n = vm_stat[NR_FILE_DIRTY].load();
+  const s64 n = vm_stat[NR_FILE_DIRTY].load() + vm_stat[NR_WRITEBACK].load();
   return n > 0 ? static_cast<u64>(n) : 0;
 }
 bool above(s64 percent) { return dirty_pages() > total_ram_pages() * static_cast<u64>(percent) / 100; }
@@ -82,7 +86,19 @@ void wake_flusher() {
 void balance_dirty_pages(address_space* m) {
   if (!m->a_ops->writes_back()) return;
   if (above(dirty_background_ratio)) wake_flusher();
-  if (above(dirty_ratio)) write_dirty_pages(m, 1024);
+  if (!above(dirty_ratio)) return;
+  write_dirty_pages(m, 1024);
+  for (u32 i = 0; i < kMostPauses && above(dirty_ratio) && wait_for_writeback(); ++i) {
+  }
+}
+
+bool wait_for_writeback() {
+  if (dirty_pages() == 0) return false;
+  wake_flusher();
+  static constinit wait_queue_head pause{};
+  wait_event_state(
+      pause, TASK_UNINTERRUPTIBLE, [] { return false; }, ktime_get() + kPauseNs);
+  return true;
 }
 
 }  // namespace xm::os
