@@ -52,6 +52,7 @@ constexpr pid_entry kEntries[] = {
     {"environ", S_IFREG | 0400, show_environ, nullptr},
     {"exe", S_IFLNK | 0777, nullptr, nullptr},
     {"fd", S_IFDIR | 0500, nullptr, nullptr},
+    {"fdinfo", S_IFDIR | 0555, nullptr, nullptr},
     {"io", S_IFREG | 0400, show_io, nullptr},
     {"limits", S_IFREG | 0444, show_limits, nullptr},
     {"maps", S_IFREG | 0444, show_maps, nullptr},
@@ -68,7 +69,7 @@ constexpr pid_entry kEntries[] = {
     {"task", S_IFDIR | 0555, nullptr, nullptr},
     {"wchan", S_IFREG | 0444, show_wchan, nullptr},
 };
-constexpr u32 kTaskIndex = 21;  // threads have no task directory of their own
+constexpr u32 kTaskIndex = 22;  // threads have no task directory of their own
 
 bool alive(const task_struct* t) { return t->exit_state != EXIT_DEAD && !t->pid_link.empty(); }
 
@@ -87,8 +88,25 @@ void set_owner(inode* i, const task_struct* t) {
   i->i_gid = dumpable ? t->cred_->egid : 0;
 }
 
+// fdinfo/N: position, flags, mount, inode, then what the file itself adds. [man 5 proc]
+void show_fdinfo(TextBuffer& out, task_struct* t, int fd) {
+  file* f;
+  {
+    IrqGuard guard(tasklist_lock);
+    f = t->files == nullptr ? nullptr : fget_task(t, fd);
+  }
+  if (f == nullptr) return;
+  out.print("pos:\t%lld\nflags:\t0%o\nmnt_id:\t%u\nino:\t%lu\n", f->f_pos, f->f_flags, f->f_path.mnt->mnt_id,
+            f->f_inode->i_ino);
+  char more[1024];
+  f->f_op->show_fdinfo(f, more, sizeof more);
+  out.print("%s", more);
+  fput(f);
+}
+
 void fill_pid(file* f, TextBuffer& out) {
   const proc_info* info = info_of(f->f_inode);
+  if (info->pid == nullptr) return show_fdinfo(out, info->task, info->fd);
   info->pid->show(out, info->task);
 }
 
@@ -96,7 +114,7 @@ struct PidFileOps final : file_operations {
   ssize_t read_iter(file* f, iov_iter& to, loff_t& pos) const override { return proc_read_text(f, to, pos, fill_pid); }
   ssize_t write_iter(file* f, iov_iter& from, loff_t&) const override {
     const proc_info* info = info_of(f->f_inode);
-    if (info->pid->store == nullptr) return -EINVAL;
+    if (info->pid == nullptr || info->pid->store == nullptr) return -EINVAL;
     char text[128]{};
     const u64 n = min<u64>(from.count(), sizeof text - 1);
     if (from.copy_from(text, n) != n) return -EFAULT;
@@ -187,7 +205,8 @@ struct FdDirInodeOps final : inode_operations {
       if (f == nullptr) return -ENOENT;
       f->f_count.sub(1);
     }
-    return add_pid_inode(d, dir->i_sb, S_IFLNK | 0700, {nullptr, info->task, nullptr, fd});
+    const bool text = strcmp(info->pid->name, "fdinfo") == 0;
+    return add_pid_inode(d, dir->i_sb, text ? S_IFREG | 0444 : S_IFLNK | 0700, {nullptr, info->task, nullptr, fd});
   }
   int permission(inode* i, int mask) const override {
     if (info_of(i)->task->tgid == current->tgid) return 0;

@@ -317,6 +317,12 @@ void create_sysctls() {
   proc_create(&proc_root, "sys/kernel/version", 0444, show_text, nullptr, const_cast<char*>(kUtsVersion));
   proc_create(&proc_root, "sys/kernel/pid_max", 0644, show_pid_max, store_pid_max);
   proc_create(&proc_root, "sys/kernel/printk", 0644, show_printk, store_printk);
+  static constinit s64 tainted = 0, entropy = 256, lease_time = 45;
+  static constinit proc_number fixed[] = {{&tainted, 0, 1l << 18}, {&entropy, 0, 256}, {&lease_time, 0, 1 << 20}};
+  proc_create_number("sys/kernel/tainted", 0644, &fixed[0]);
+  proc_create_number("sys/kernel/random/entropy_avail", 0444, &fixed[1]);
+  proc_create_number("sys/kernel/random/poolsize", 0444, &fixed[1]);
+  proc_create_number("sys/fs/lease-break-time", 0644, &fixed[2]);
   proc_create(&proc_root, "sys/kernel/random/uuid", 0444, show_uuid);
   proc_create(&proc_root, "sys/kernel/random/boot_id", 0444, show_uuid, nullptr, boot_uuid);
 }
