@@ -20,7 +20,7 @@ DRIVERS = ["psmouse", "floppy", "bochs", "virtio_rng", "virtio_console", "virtio
 SCRIPT = """
 cat /sys/devices/system/clocksource/clocksource0/available_clocksource /proc/fb /sys/class/misc/hw_random/rng_current
 md5sum < /dev/fd0
-head -c 1474560 /dev/zero | tr '\\\\0' x | dd of=/dev/fd0 bs=18432 conv=fsync 2> /dev/null
+head -c 1474560 /dev/zero | tr '\\0' x | dd of=/dev/fd0 bs=18432 conv=fsync 2> /dev/null
 head -c 16 /dev/hwrng | wc -c
 echo words-for-hvc > /dev/hvc0
 """
