@@ -5,6 +5,8 @@
 #include <array>
 #include <cctype>
 #include <cstring>
+#include <map>
+#include <span>
 
 #include "emu/cli/option_string.h"
 
@@ -144,90 +146,6 @@ Result<void> handle_boot(Config& config, const std::string& value) {
   return options.finish("-boot");
 }
 
-Result<void> handle_drive(Config& config, const std::string& value) {
-  OptionString options = OptionString::parse(value, "");
-  DriveConfig drive;
-  std::string text;
-  options.take("file", drive.file);
-  options.take("id", drive.id);
-  if (options.take("format", drive.format) && drive.format != "raw" && drive.format != "qcow2") {
-    return Error{"unsupported image format '" + drive.format + "': -drive; use raw"};
-  }
-  if (options.take("if", text)) {
-    if (text == "ide")
-      drive.interface = DriveInterface::Ide;
-    else if (text == "virtio")
-      drive.interface = DriveInterface::Virtio;
-    else if (text == "floppy")
-      drive.interface = DriveInterface::Floppy;
-    else if (text == "none")
-      drive.interface = DriveInterface::None;
-    else
-      return Error{"unsupported drive interface '" + text + "': -drive; use ide, virtio, floppy or none"};
-  }
-  if (options.take("media", text)) {
-    if (text != "disk" && text != "cdrom") return Error{"unknown media '" + text + "': -drive; use disk or cdrom"};
-    drive.cdrom = text == "cdrom";
-  }
-  if (options.take("index", text)) drive.index = static_cast<int>(TRY(parse_number(text, 0, 31, "-drive index")));
-  int bus = 0;
-  if (options.take("bus", text)) bus = static_cast<int>(TRY(parse_number(text, 0, 1, "-drive bus")));
-  if (options.take("unit", text))
-    drive.index = bus * 2 + static_cast<int>(TRY(parse_number(text, 0, 31, "-drive unit")));
-  drive.snapshot = TRY(options.take_bool("snapshot", false));
-  drive.read_only = TRY(options.take_bool("readonly", false));
-  drive.read_only = TRY(options.take_bool("read-only", drive.read_only));
-  options.take("cache", drive.cache);
-  options.take("serial", drive.serial);
-  for (const char* accepted : {"aio", "discard", "detect-zeroes", "werror", "rerror", "copy-on-read"})
-    options.take(accepted, text);
-  TRY(options.finish("-drive"));
-  if (drive.file.empty() && !drive.cdrom && drive.interface != DriveInterface::Floppy) {
-    return Error{"no file given: -drive " + value + "; add file=IMAGE"};
-  }
-  for (const DriveConfig& other : config.drives) {
-    if (!drive.id.empty() && other.id == drive.id) return Error{"duplicate id '" + drive.id + "': -drive"};
-  }
-  config.drives.push_back(drive);
-  return {};
-}
-
-namespace {
-
-Result<void> add_drive(Config& config, const std::string& file, DriveInterface interface, int index, bool cdrom) {
-  DriveConfig drive;
-  drive.file = file;
-  drive.interface = interface;
-  drive.index = index;
-  drive.cdrom = cdrom;
-  config.drives.push_back(drive);
-  return {};
-}
-
-}  // namespace
-
-Result<void> handle_hda(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Ide, 0, false);
-}
-Result<void> handle_hdb(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Ide, 1, false);
-}
-Result<void> handle_hdc(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Ide, 2, false);
-}
-Result<void> handle_hdd(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Ide, 3, false);
-}
-Result<void> handle_cdrom(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Ide, 2, true);
-}
-Result<void> handle_fda(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Floppy, 0, false);
-}
-Result<void> handle_fdb(Config& config, const std::string& value) {
-  return add_drive(config, value, DriveInterface::Floppy, 1, false);
-}
-
 namespace {
 
 // QEMU's "tcp|udp:[hostaddr]:hostport-[guestaddr]:guestport".
@@ -260,22 +178,33 @@ Result<NetdevConfig> parse_netdev(OptionString& options, const std::string& kind
   netdev.kind = kind;
   options.take("id", netdev.id);
   for (const std::string& text : options.take_all("hostfwd")) netdev.forwards.push_back(TRY(parse_forward(text)));
-  static constexpr std::array kUser{"net",        "host",      "restrict", "hostname",        "dhcpstart", "dns",
-                                    "domainname", "ipv4",      "ipv6",     "ipv6-net",        "ipv6-host", "tftp",
-                                    "bootfile",   "dnssearch", "guestfwd", "tftp-server-name"};
-  static constexpr std::array kTap{"ifname", "script", "downscript", "br",     "fd",
-                                   "vhost",  "helper", "vnet_hdr",   "queues", "sndbuf"};
+  static constexpr std::string_view kUser[] = {"net",  "host",       "restrict", "hostname", "dhcpstart", "dns",
+                                               "ipv4", "domainname", "ipv6",     "tftp",     "bootfile"};
+  static constexpr std::string_view kTap[] = {"ifname", "script", "downscript", "br",
+                                              "fd",     "vhost",  "vnet_hdr",   "sndbuf"};
+  static constexpr std::string_view kSocket[] = {"listen", "connect", "mcast", "udp", "localaddr", "fd"};
+  static constexpr std::string_view kStream[] = {"server",    "reconnect", "addr.type", "addr.host",
+                                                 "addr.port", "addr.path", "addr.str"};
+  static constexpr std::string_view kDatagram[] = {"local.type",  "local.host",  "local.port",  "local.path",
+                                                   "remote.type", "remote.host", "remote.port", "remote.path"};
+  static constexpr std::string_view kHubPort[] = {"hubid", "netdev"};
+  const std::map<std::string_view, std::span<const std::string_view>> kinds{
+      {"user", kUser},     {"tap", kTap},        {"socket", kSocket},
+      {"stream", kStream}, {"dgram", kDatagram}, {"hubport", kHubPort}};
+  const auto known = kinds.find(kind);
+  if (known == kinds.end()) {
+    return Error{"unsupported network back end '" + kind + "': " + option +
+                 "; use user, tap, socket, stream, dgram or hubport"};
+  }
   for (const auto& [key, value] : std::vector(options.rest())) {
-    const bool known = kind == "user" ? std::find(kUser.begin(), kUser.end(), key) != kUser.end()
-                                      : std::find(kTap.begin(), kTap.end(), key) != kTap.end();
-    if (!known) continue;
+    if (std::find(known->second.begin(), known->second.end(), key) == known->second.end()) continue;
     std::string text;
     options.take(key, text);
     netdev.properties[key] = text;
   }
-  if (kind != "user" && kind != "tap") {
-    return Error{"unsupported network back end '" + kind + "': " + option + "; use user or tap"};
-  }
+  if (options.has("guestfwd"))
+    return Error{std::string("option not supported: ") + option +
+                 " guestfwd; use hostfwd or a service on the host at 10.0.2.2"};
   return netdev;
 }
 
@@ -353,10 +282,9 @@ Result<void> handle_net(Config& config, const std::string& value) {
 }
 
 Result<void> handle_device(Config& config, const std::string& value) {
-  OptionString options = OptionString::parse(value, "driver");
   machine::DeviceConfig device;
-  options.take("driver", device.driver);
-  for (const auto& [key, property] : options.rest()) device.properties[key] = property;
+  device.properties = TRY(parse_properties(value, "driver", "-device"));
+  if (const auto driver = device.properties.extract("driver"); !driver.empty()) device.driver = driver.mapped();
   if (const auto id = device.properties.find("id"); id != device.properties.end()) {
     for (const machine::DeviceConfig& other : config.devices) {
       const auto taken = other.properties.find("id");
@@ -535,18 +463,63 @@ Result<void> handle_uuid(Config& config, const std::string& value) {
   return {};
 }
 
+namespace {
+
+// Everything of -net stands on one hub. One card and one back end need none: that is a cable between the two, which
+// keeps what both can do about checksums and segmentation.
+void join_net_hub(Config& config) {
+  std::vector<std::string> backends;
+  for (const NetdevConfig& netdev : config.netdevs) {
+    if (netdev.id.starts_with("-net")) backends.push_back(netdev.id);
+  }
+  const auto on_hub = [](const NicConfig& nic) { return nic.netdev == "-net"; };
+  const auto cards = std::count_if(config.nics.begin(), config.nics.end(), on_hub);
+  const bool cable = cards <= 1 && backends.size() <= 1;
+  for (NicConfig& nic : config.nics) {
+    if (!on_hub(nic)) continue;
+    if (cable) {
+      nic.netdev = backends.empty() ? "" : backends.front();
+      continue;
+    }
+    nic.netdev = "-net-port" + std::to_string(config.netdevs.size());
+    config.netdevs.push_back({.kind = "hubport", .id = nic.netdev, .properties = {{"hubid", "0"}}});
+  }
+  for (const std::string& backend : backends) {
+    if (cable) break;
+    config.netdevs.push_back({.kind = "hubport",
+                              .id = "-net-port" + std::to_string(config.netdevs.size()),
+                              .properties = {{"hubid", "0"}, {"netdev", backend}}});
+  }
+}
+
+}  // namespace
+
+Result<void> handle_object(Config& config, const std::string& value) {
+  OptionString options = OptionString::parse(value, "qom-type");
+  std::string type, text;
+  options.take("qom-type", type);
+  if (type != "filter-dump") return Error{"unsupported object '" + type + "': -object; use filter-dump"};
+  machine::NetDumpConfig dump;
+  options.take("id", dump.id);
+  options.take("netdev", dump.netdev);
+  options.take("file", dump.file);
+  if (options.take("maxlen", text))
+    dump.max_bytes = static_cast<u32>(TRY(parse_number(text, 1, 65536 + 64, "-object filter-dump,maxlen")));
+  if (options.take("queue", text) && text != "all")
+    return Error{"unsupported queue '" + text + "': -object filter-dump; use all"};
+  options.take("status", text);
+  TRY(options.finish("-object filter-dump"));
+  if (dump.netdev.empty() || dump.file.empty())
+    return Error{"netdev= and file= are needed: -object filter-dump,id=" + dump.id};
+  config.net_dumps.push_back(dump);
+  return {};
+}
+
 Result<void> finish_config(Config& config) {
   TRY(check_drives(config));
   if (config.kernel.empty() && !config.initrd.empty()) return Error{"-initrd without -kernel: " + config.initrd};
   if (config.kernel.empty() && !config.append.empty()) return Error{"-append without -kernel: " + config.append};
-  // The -net hub: every "-net nic" is connected to the "-net user|tap" of the command line.
-  std::string hub;
-  for (const NetdevConfig& netdev : config.netdevs) {
-    if (netdev.id.starts_with("-net")) hub = netdev.id;
-  }
-  for (NicConfig& nic : config.nics) {
-    if (nic.netdev == "-net") nic.netdev = hub;
-  }
+  join_net_hub(config);
   // The serial port has the terminal; the monitor shares it unless it was put elsewhere.
   if (config.display == DisplayKind::Nographic && config.serials.empty() &&
       !(config.monitor && config.monitor->kind == "stdio")) {

@@ -17,6 +17,11 @@ Result<void> handle_smp(machine::Config& config, const std::string& value);
 Result<void> handle_memory(machine::Config& config, const std::string& value);
 Result<void> handle_rtc(machine::Config& config, const std::string& value);
 Result<void> handle_boot(machine::Config& config, const std::string& value);
+// "key=value,..." or a JSON object, flattened ("file.filename"); `implied` is the key of a first part without "=".
+Result<std::map<std::string, std::string>> parse_properties(const std::string& value, const char* implied,
+                                                            const char* option);
+Result<void> handle_object(machine::Config& config, const std::string& value);
+Result<void> handle_blockdev(machine::Config& config, const std::string& value);
 Result<void> handle_drive(machine::Config& config, const std::string& value);
 Result<void> handle_hda(machine::Config& config, const std::string& value);
 Result<void> handle_hdb(machine::Config& config, const std::string& value);

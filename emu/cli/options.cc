@@ -55,7 +55,10 @@ constexpr OptionRow kOptions[] = {
     {"boot", "[order=]cdan[,menu=on]", "Boot", "boot order (a floppy, c disk, d CD, n network) and menu", handle_boot},
 
     {"drive", "file=F[,if=..]", "Block",
-     "attach a drive: format= if= media= index= snapshot= readonly= cache= id=", handle_drive},
+     "attach a drive: format= if= media= index= snapshot= readonly= cache= discard= detect-zeroes= werror= rerror= id=",
+     handle_drive},
+    {"blockdev", "driver=D,node-name=N[,..]", "Block",
+     "a node for -device drive=N: driver file, raw, qcow2, null-co; also as JSON", handle_blockdev},
     {"hda", "FILE", "Block", "first IDE hard disk", handle_hda},
     {"hdb", "FILE", "Block", "second IDE hard disk", handle_hdb},
     {"hdc", "FILE", "Block", "third IDE hard disk", handle_hdc},
@@ -65,10 +68,15 @@ constexpr OptionRow kOptions[] = {
     {"fdb", "FILE", "Block", "second floppy disk", handle_fdb},
     {"snapshot", "", "Block", "write to temporary files instead of the disk images", set_flag<&Config::snapshot_all>},
 
-    {"netdev", "user|tap,id=I[,..]", "Network", "host side of a NIC: user (hostfwd=tcp::H-:G), tap (ifname=T)",
+    {"netdev", "user|tap|socket|..,id=I[,..]", "Network",
+     "host side of a NIC: user (hostfwd=tcp::H-:G), tap (ifname=T), socket (listen= connect= mcast= udp=), stream, "
+     "dgram, "
+     "hubport",
      handle_netdev},
     {"nic", "user|tap|none[,..]", "Network", "NIC and its host side in one option", handle_nic},
     {"net", "nic|user|tap|none", "Network", "older spelling of -netdev and -device", handle_net},
+
+    {"object", "filter-dump,netdev=I,file=F", "Network", "write the frames of a netdev to a pcap file", handle_object},
 
     {"device", "DRIVER[,PROP=V]", "Devices", "add a device; `help` lists them", handle_device},
     {"vga", "std|none", "Devices", "display adapter", handle_vga},
@@ -111,8 +119,6 @@ constexpr RefusedOption kRefused[] = {
     {"replay", "take a copy of the disk image with -snapshot"},
     {"loadvm", "start from a disk image"},
     {"numa", "use -smp without a NUMA topology"},
-    {"blockdev", "use -drive"},
-    {"object", "use -netdev and -device without objects"},
     {"usb", "use the PS/2 keyboard and mouse, which are always there"},
     {"usbdevice", "use the PS/2 keyboard and mouse, which are always there"},
     {"audiodev", "there is no sound card"},

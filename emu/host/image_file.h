@@ -39,6 +39,8 @@ Result<std::string> resolve_backing_name(const std::string& of, const std::strin
 // A disk of zeroes that forgets what is written (null-co).
 std::unique_ptr<BlockImage> make_null_image(u64 size_bytes, bool read_zeroes);
 
+std::unique_ptr<BlockImage> make_detect_zeroes(std::unique_ptr<BlockImage> image, bool unmap);
+
 // A disk's volatile write cache, for power-cut tests: writes stay in memory until a flush. Ending the process (by any
 // means) is the power cut: what was not flushed is lost, except for sectors that the cache happened to write before, in
 // any order; `seed` chooses them.

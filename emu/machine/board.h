@@ -18,6 +18,7 @@
 #include "emu/bus/guest_memory.h"
 #include "emu/bus/port_space.h"
 #include "emu/bus/virtual_clock.h"
+#include "emu/host/block_image.h"
 #include "emu/host/event_loop.h"
 #include "emu/machine/config.h"
 #include "emu/machine/vcpu_thread.h"
@@ -30,6 +31,7 @@ class BoardOwner {
   virtual void request_reset() = 0;
   virtual void request_power_off() = 0;
   virtual void request_quit(int exit_status) = 0;
+  virtual void request_stop() = 0;
   virtual void guest_panicked() = 0;
   virtual void code_written(GuestPhys address, u64 size_bytes) = 0;  // by a device
 
@@ -49,6 +51,19 @@ struct BoardParts {
   u64 tsc_frequency_hz;
 };
 
+// A drive and what is in it, for the monitor.
+struct BlockInfo {
+  std::string name;  // "ide0-hd0", "virtio1", or the id the user gave
+  bool removable = false;
+  bool tray_open = false, locked = false;
+  bool inserted = false;
+  std::string file, format;
+  u64 size_bytes = 0;
+  bool read_only = false;
+  bool has_held_requests = false;          // stopped by werror or rerror
+  std::vector<std::string> backing_files;  // from the top down
+};
+
 class Board {
  public:
   virtual ~Board() = default;
@@ -60,6 +75,8 @@ class Board {
   virtual void connect_cpu(unsigned cpu, bus::CpuPins& pins) = 0;
   virtual void reset() = 0;
   virtual void power_button() = 0;
+  // The machine runs again after a stop: requests that a host fault held are tried once more.
+  virtual void resumed() = 0;
   // Least distance between two ticks of a periodic timer, by the engine's speed (docs/time.md).
   virtual void set_tick_spacing(i64 nanoseconds) = 0;
 
@@ -71,6 +88,17 @@ class Board {
   virtual std::string info(const std::string& topic) = 0;
   // Ejects or inserts removable media; the text is the monitor's answer, empty if all went well.
   virtual std::string change_medium(const std::string& drive, const std::string& file) = 0;
+  // Opens the tray; with `force` also if the guest has locked it. The text as above.
+  virtual std::string eject(const std::string& drive, bool force) = 0;
+  virtual std::vector<BlockInfo> block_info() const = 0;
+  // The image of every drive that holds one, by drive name, for snapshots. Stop the machine and call drain_drives()
+  // before using them.
+  virtual std::vector<std::pair<std::string, std::shared_ptr<host::BlockImage>>> drive_images() = 0;
+  virtual void drain_drives() = 0;
+  // Grows (or shrinks) the image of a drive and tells the guest; the text as above.
+  virtual std::string resize_drive(const std::string& drive, u64 size_bytes) = 0;
+  // Plugs or pulls the cable of a NIC or of a -netdev, by name; the text as above.
+  virtual std::string set_link(const std::string& name, bool up) = 0;
 };
 
 Result<std::unique_ptr<Board>> make_pc(BoardParts parts);

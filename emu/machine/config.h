@@ -17,14 +17,29 @@ enum class DriveInterface : u8 { Ide, Virtio, Floppy, None };
 struct DriveConfig {
   std::string file;
   std::string id;
-  std::string format = "auto";  // raw, qcow2, auto
+  std::string format = "auto";  // raw, qcow2, null-co, auto
   DriveInterface interface = DriveInterface::Ide;
   bool cdrom = false;
   bool snapshot = false;
   bool read_only = false;
+  bool auto_read_only = false;  // fall back to read-only if the file may not be written
+  bool force_share = false;     // no locks
   std::string cache = "writeback";
+  bool discard = false;                   // discard=unmap
+  std::string detect_zeroes = "off";      // off, on, unmap
+  std::string on_write_fault = "enospc";  // werror: report, ignore, stop, enospc
+  std::string on_read_fault = "report";   // rerror: report, ignore, stop
+  std::optional<u64> volatile_seed;       // a volatile write cache, for power-cut tests
+  u64 null_bytes = 0;                     // size of a null-co disk
   std::string serial;
   int index = -1;  // position on the interface's bus; -1: the next free one
+};
+
+// One -blockdev: a node of the block graph, its properties flattened ("file.filename").
+struct BlockdevConfig {
+  std::string driver;  // file, host_device, raw, qcow2, null-co
+  std::string node_name;
+  std::map<std::string, std::string> properties;
 };
 
 struct HostForward {
@@ -36,10 +51,16 @@ struct HostForward {
 };
 
 struct NetdevConfig {
-  std::string kind;  // user, tap, socket, hubport
+  std::string kind;  // user, tap, socket, stream, dgram, hubport
   std::string id;
   std::vector<HostForward> forwards;
   std::map<std::string, std::string> properties;  // the rest, by QEMU's names
+};
+
+// -object filter-dump: frames of a netdev written to a file.
+struct NetDumpConfig {
+  std::string id, netdev, file;
+  u32 max_bytes = 65536;
 };
 
 struct NicConfig {
@@ -91,9 +112,11 @@ struct Config {
   std::string boot_once;
 
   std::vector<DriveConfig> drives;
+  std::vector<BlockdevConfig> blockdevs;
   bool snapshot_all = false;
   std::vector<NetdevConfig> netdevs;
   std::vector<NicConfig> nics;
+  std::vector<NetDumpConfig> net_dumps;
   bool default_nic = true;
   std::vector<DeviceConfig> devices;
 

@@ -357,6 +357,7 @@ void Machine::resume() {
   host_clock_.resume();
   running_ = true;
   tell(MachineEvent::Resume, "");
+  board_->resumed();
   for (auto& vcpu : vcpus_) vcpu->unpark();
 }
 

@@ -56,7 +56,7 @@ class Machine final : private BoardOwner {
   void request_power_off() override;
   void request_quit(int exit_status) override { request_quit(exit_status, "host-error"); }
   void request_quit(int exit_status, const char* reason);
-  void request_stop();
+  void request_stop() override;
 
   // --- control, on the machine thread
   void stop();  // parks all vCPUs, guest time stands still

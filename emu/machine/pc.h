@@ -53,6 +53,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   void connect_cpu(unsigned cpu, bus::CpuPins& pins) override;
   void reset() override;
   void power_button() override;
+  void resumed() override;
   void set_tick_spacing(i64 nanoseconds) override { tick_policy_.set_minimum_spacing_ns(nanoseconds); }
   devices::DisplaySource* display() override;
   devices::KeySink& keyboard() override;
@@ -60,6 +61,12 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   const std::vector<bus::Device*>& devices() const override { return devices_; }
   std::string info(const std::string& topic) override;
   std::string change_medium(const std::string& drive, const std::string& file) override;
+  std::string eject(const std::string& drive, bool force) override;
+  std::vector<BlockInfo> block_info() const override;
+  std::vector<std::pair<std::string, std::shared_ptr<host::BlockImage>>> drive_images() override;
+  void drain_drives() override;
+  std::string resize_drive(const std::string& drive, u64 size_bytes) override;
+  std::string set_link(const std::string& name, bool up) override;
 
  private:
   struct DriveEntry;
@@ -73,7 +80,8 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   void build_chipset();
   Result<void> build_platform();
   Result<void> build_storage();
-  Result<std::unique_ptr<devices::Drive>> open_drive(const DriveConfig& config);
+  Result<void> open_medium(DriveEntry& entry, const DriveConfig& config);
+  DriveEntry* find_drive(const std::string& name);
   Result<void> build_network();
   Result<void> build_extra_devices();
   Result<void> add_debugcon(const DeviceConfig& device);
@@ -100,7 +108,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   void add(bus::Device& device) { devices_.push_back(&device); }
 
   Result<void> attach_floppy(DriveEntry& entry);
-  Result<void> add_virtio_disk(DriveEntry& entry, const std::string& address);
+  Result<void> add_virtio_disk(DriveEntry& entry, const DeviceConfig& device);
   template <class Ide>
   Result<void> add_drive_device(const DeviceConfig& device, Ide& ide, std::array<bool, 4>& taken);
 

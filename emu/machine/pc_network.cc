@@ -8,6 +8,8 @@
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/transport_pci.h"
+#include "emu/host/dump_net.h"
+#include "emu/host/socket_net.h"
 #include "emu/host/tap_net.h"
 #include "emu/host/user_net.h"
 #include "emu/machine/pc_parts.h"
@@ -62,6 +64,91 @@ Result<std::unique_ptr<devices::NetBackend>> open_tap_netdev(const NetdevConfig&
   return host::open_tap(options, loop);
 }
 
+bool has(const NetdevConfig& config, const char* key) { return config.properties.contains(key); }
+
+// -netdev socket: listen=, connect=, mcast=, udp= or fd=.
+Result<std::unique_ptr<devices::NetBackend>> open_socket(const NetdevConfig& config, host::EventLoop& loop) {
+  const unsigned ways =
+      has(config, "listen") + has(config, "connect") + has(config, "mcast") + has(config, "udp") + has(config, "fd");
+  if (ways != 1)
+    return Error{"exactly one of listen=, connect=, mcast=, udp=, fd= is needed: -netdev socket,id=" + config.id};
+  if (has(config, "mcast") || has(config, "udp")) {
+    host::DatagramNetOptions options;
+    options.multicast = has(config, "mcast");
+    const char* key = options.multicast ? "mcast" : "udp";
+    options.remote =
+        TRY(host::parse_socket_place(property(config.properties, key), std::string("-netdev socket,") + key));
+    const std::string local = property(config.properties, "localaddr");
+    if (options.multicast)
+      options.local.host = local;
+    else if (local.empty())
+      return Error{"udp= needs localaddr=: -netdev socket,id=" + config.id};
+    else
+      options.local = TRY(host::parse_socket_place(local, "-netdev socket,localaddr"));
+    return host::open_datagram_net(options, loop);
+  }
+  host::StreamNetOptions options;
+  if (has(config, "fd")) {
+    options.fd = std::atoi(property(config.properties, "fd").c_str());
+    return host::open_stream_net(options, loop);
+  }
+  options.server = has(config, "listen");
+  const char* key = options.server ? "listen" : "connect";
+  options.place = TRY(host::parse_socket_place(property(config.properties, key), std::string("-netdev socket,") + key));
+  return host::open_stream_net(options, loop);
+}
+
+// "addr.type=inet,addr.host=..,addr.port=.." or "addr.type=unix,addr.path=..".
+Result<host::SocketPlace> socket_place(const NetdevConfig& config, const std::string& prefix) {
+  const auto value = [&](const char* key) { return property(config.properties, (prefix + key).c_str()); };
+  host::SocketPlace place;
+  const std::string type = value(".type");
+  if (type == "unix") {
+    place.unix_path = true;
+    place.host = value(".path");
+    if (place.host.empty()) return Error{"no path given: -netdev " + config.kind + "," + prefix + ".path"};
+    return place;
+  }
+  if (type != "inet")
+    return Error{"unsupported address type '" + type + "': -netdev " + config.kind + "," + prefix +
+                 ".type; use inet or unix"};
+  return host::parse_socket_place(value(".host") + ":" + value(".port"), "-netdev " + config.kind + "," + prefix);
+}
+
+Result<std::unique_ptr<devices::NetBackend>> open_stream(const NetdevConfig& config, host::EventLoop& loop) {
+  host::StreamNetOptions options;
+  const std::string server = property(config.properties, "server");
+  options.server = !server.empty() && !is_off(server);
+  options.reconnect_seconds = static_cast<unsigned>(std::atoi(property(config.properties, "reconnect").c_str()));
+  if (property(config.properties, "addr.type") == "fd")
+    options.fd = std::atoi(property(config.properties, "addr.str").c_str());
+  else
+    options.place = TRY(socket_place(config, "addr"));
+  return host::open_stream_net(options, loop);
+}
+
+Result<std::unique_ptr<devices::NetBackend>> open_datagram(const NetdevConfig& config, host::EventLoop& loop) {
+  host::DatagramNetOptions options;
+  if (has(config, "remote.type")) options.remote = TRY(socket_place(config, "remote"));
+  // A remote multicast group is joined, as in QEMU.
+  const int first_byte = std::atoi(options.remote.host.c_str());
+  options.multicast = !options.remote.unix_path && first_byte >= 224 && first_byte <= 239;
+  if (has(config, "local.type"))
+    options.local = TRY(socket_place(config, "local"));
+  else if (!options.multicast)
+    return Error{"no local address given: -netdev dgram,id=" + config.id +
+                 "; add local.type=inet,local.host=..,local.port=.."};
+  return host::open_datagram_net(options, loop);
+}
+
+Result<std::unique_ptr<devices::NetBackend>> open_netdev(const NetdevConfig& config, host::EventLoop& loop) {
+  if (config.kind == "tap") return open_tap_netdev(config, loop);
+  if (config.kind == "socket") return open_socket(config, loop);
+  if (config.kind == "stream") return open_stream(config, loop);
+  if (config.kind == "dgram") return open_datagram(config, loop);
+  return open_user(config, loop);
+}
+
 // "52:54:00:12:34:56"; empty text counts up from QEMU's default.
 Result<devices::MacAddress> parse_mac(const std::string& text, std::size_t number) {
   if (text.empty()) return devices::MacAddress{0x52, 0x54, 0x00, 0x12, 0x34, static_cast<u8>(0x56 + number)};
@@ -88,9 +175,26 @@ std::string mac_text(const devices::MacAddress& mac) {
 Result<void> Pc::build_network() {
   nics_ = std::make_unique<Nics>();
   const Config& config = parts_.config;
+  const auto hub = [this](const NetdevConfig& port) -> devices::NetHub& {
+    auto& made = nics_->hubs[std::strtoull(property(port.properties, "hubid").c_str(), nullptr, 0)];
+    if (made == nullptr) made = std::make_unique<devices::NetHub>();
+    return *made;
+  };
   for (const NetdevConfig& netdev : config.netdevs) {
-    nics_->backends[netdev.id] =
-        TRY(netdev.kind == "tap" ? open_tap_netdev(netdev, parts_.loop) : open_user(netdev, parts_.loop));
+    if (netdev.kind == "hubport") continue;
+    nics_->backends[netdev.id] = TRY(open_netdev(netdev, parts_.loop));
+  }
+  // A hub port stands for another netdev, or is what a card is plugged into.
+  for (const NetdevConfig& port : config.netdevs) {
+    if (port.kind != "hubport") continue;
+    const std::string behind = property(port.properties, "netdev");
+    if (behind.empty()) {
+      nics_->hub_ports[port.id] = &hub(port).add_card_port();
+      continue;
+    }
+    const auto it = nics_->backends.find(behind);
+    if (it == nics_->backends.end()) return Error{"no such netdev '" + behind + "': -netdev hubport,id=" + port.id};
+    hub(port).add_backend(*it->second);
   }
   for (const NicConfig& nic : config.nics) TRY(add_nic(nic.model, nic.netdev, nic.mac, "", nullptr));
   for (const DeviceConfig& device : config.devices) {
@@ -99,6 +203,11 @@ Result<void> Pc::build_network() {
     TRY(find_device(device));
     TRY(add_nic(virtio ? "virtio" : "e1000", property(device.properties, "netdev"), property(device.properties, "mac"),
                 property(device.properties, "addr"), &device));
+  }
+  for (const NetDumpConfig& dump : config.net_dumps) {
+    const auto uses = [&](const Nics::Entry& nic) { return nic.netdev == dump.netdev; };
+    if (std::none_of(nics_->entries.begin(), nics_->entries.end(), uses))
+      return Error{"no NIC uses netdev '" + dump.netdev + "': -object filter-dump,id=" + dump.id};
   }
   if (config.default_nic && !config.no_defaults && nics_->entries.empty() && config.netdevs.empty()) {
     nics_->backends["net0"] = TRY(open_user({.kind = "user", .id = "net0"}, parts_.loop));
@@ -112,13 +221,22 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
   const devices::MacAddress mac = TRY(parse_mac(mac_words, nics_->entries.size()));
   devices::NetBackend* backend = &nics_->unplugged;
   if (!netdev.empty()) {
-    const auto it = nics_->backends.find(netdev);
-    if (it == nics_->backends.end())
-      return Error{"no such netdev '" + netdev + "': -device; add -netdev user,id=" + netdev};
     for (const Nics::Entry& other : nics_->entries) {
-      if (other.backend == it->second.get()) return Error{"netdev is in use by another NIC: " + netdev};
+      if (other.netdev == netdev) return Error{"netdev is in use by another NIC: " + netdev};
     }
-    backend = it->second.get();
+    const auto it = nics_->backends.find(netdev);
+    const auto port = nics_->hub_ports.find(netdev);
+    if (it != nics_->backends.end())
+      backend = it->second.get();
+    else if (port != nics_->hub_ports.end())
+      backend = port->second;
+    else
+      return Error{"no such netdev '" + netdev + "': -device; add -netdev user,id=" + netdev};
+    for (const NetDumpConfig& dump : parts_.config.net_dumps) {
+      if (dump.netdev != netdev) continue;
+      nics_->dumps.push_back(TRY(host::open_dump({.file = dump.file, .max_bytes = dump.max_bytes}, *backend)));
+      backend = nics_->dumps.back().get();
+    }
   }
   std::unique_ptr<devices::PciFunction> card;
   if (model == "e1000") {
@@ -133,9 +251,20 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
   nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
                             .model = model == "e1000" ? "e1000" : "virtio-net-pci",
                             .mac = mac_text(mac),
+                            .netdev = netdev,
                             .backend = backend,
                             .card = std::move(card)});
   return {};
+}
+
+// A NIC by its name or by its netdev's id.
+std::string Pc::set_link(const std::string& name, bool up) {
+  for (Nics::Entry& nic : nics_->entries) {
+    if (nic.name != name && (name.empty() || nic.netdev != name)) continue;
+    nic.backend->set_link(up);
+    return "";
+  }
+  return "no such NIC or netdev '" + name + "'; see info network";
 }
 
 Result<void> Pc::build_virtio_extras() {

@@ -8,7 +8,9 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/transport_pci.h"
 #include "emu/base/exit_status.h"
+#include "emu/host/image_file.h"
 #include "emu/host/raw_file.h"
+#include "emu/machine/blockdev.h"
 #include "emu/machine/pc_parts.h"
 #include "emu/machine/pc_platform.h"
 
@@ -18,21 +20,42 @@ namespace {
 
 constexpr unsigned kIdePositions = 4;
 
-Result<host::RawOptions> image_options(const DriveConfig& drive, bool snapshot_all) {
-  if (drive.format == "qcow2")
-    return Error{"image format not available in this version: qcow2: " + drive.file + "; use raw"};
-  host::RawOptions options;
-  options.read_only = drive.read_only || drive.cdrom;
-  options.snapshot = (drive.snapshot || snapshot_all) && !options.read_only;
-  if (drive.cache == "writethrough" || drive.cache == "directsync")
-    options.cache = host::RawOptions::Cache::WriteThrough;
-  else if (drive.cache == "unsafe")
-    options.cache = host::RawOptions::Cache::Unsafe;
-  else if (drive.cache != "writeback" && drive.cache != "none") {
-    return Error{"unknown cache mode '" + drive.cache +
-                 "': -drive; use writeback, none, writethrough, directsync or unsafe"};
+Result<host::ImageOptions> image_options(const DriveConfig& drive, bool snapshot) {
+  host::ImageOptions options;
+  if (drive.format != "auto") options.format = drive.format;
+  options.read_only = drive.read_only || drive.cdrom || snapshot;
+  options.locking = !drive.force_share;
+  options.direct = drive.cache == "none" || drive.cache == "directsync";
+  options.write_through = drive.cache == "writethrough" || drive.cache == "directsync";
+  options.no_flush = drive.cache == "unsafe";
+  options.discard = drive.discard;
+  if (options.direct || options.write_through || options.no_flush || drive.cache == "writeback") return options;
+  return Error{"unknown cache mode '" + drive.cache +
+               "': -drive; use writeback, none, writethrough, directsync or unsafe"};
+}
+
+// Opens the image of a drive with what stands between it and the controller.
+Result<std::unique_ptr<host::BlockImage>> open_drive_image(const DriveConfig& drive, bool snapshot_all) {
+  if (drive.format == "null-co") return host::make_null_image(drive.null_bytes, true);
+  const bool snapshot = (drive.snapshot || snapshot_all) && !drive.read_only && !drive.cdrom;
+  host::ImageOptions options = TRY(image_options(drive, snapshot));
+  Result<std::unique_ptr<host::BlockImage>> opened = host::open_image(drive.file, options);
+  if (!opened.ok() && drive.auto_read_only && !options.read_only) {
+    options.read_only = true;
+    opened = host::open_image(drive.file, options);
   }
-  return options;
+  std::unique_ptr<host::BlockImage> image = TRY(std::move(opened));
+  if (snapshot) image = TRY(host::make_overlay(std::move(image)));
+  if (drive.detect_zeroes != "off") image = host::make_detect_zeroes(std::move(image), drive.detect_zeroes == "unmap");
+  if (drive.volatile_seed) image = host::make_volatile_cache(std::move(image), *drive.volatile_seed);
+  return image;
+}
+
+devices::OnFault fault_rule(const std::string& word) {
+  return word == "ignore"   ? devices::OnFault::Ignore
+         : word == "stop"   ? devices::OnFault::Stop
+         : word == "enospc" ? devices::OnFault::StopIfFull
+                            : devices::OnFault::Report;
 }
 
 // Finds the lowest position that is not taken; -1 if there is none.
@@ -45,11 +68,19 @@ int free_position(const std::array<bool, kIdePositions>& taken) {
 
 }  // namespace
 
-Result<std::unique_ptr<devices::Drive>> Pc::open_drive(const DriveConfig& config) {
-  if (config.file.empty()) return std::make_unique<devices::Drive>();
-  const host::RawOptions options = TRY(image_options(config, parts_.config.snapshot_all));
-  auto medium = TRY(host::open_raw_file(config.file, options, drives_->pool, parts_.loop));
-  return std::make_unique<devices::Drive>(std::move(medium), devices::DriveIdentity{.serial = config.serial});
+Result<void> Pc::open_medium(DriveEntry& entry, const DriveConfig& config) {
+  std::shared_ptr<host::BlockImage> image = TRY(open_drive_image(config, parts_.config.snapshot_all));
+  auto stop = [this, file = config.file](bool write, devices::IoStatus status) {
+    std::fprintf(stderr, "xiaoma: warning: machine stopped: cannot %s disk image: %s: %s; `cont` tries again\n",
+                 write ? "write" : "read", file.c_str(), host::io_status_text(status));
+    parts_.owner.request_stop();
+  };
+  entry.policy = std::make_shared<devices::FaultPolicy>(
+      host::make_async_block(image, drives_->pool, parts_.loop),
+      devices::FaultPolicy::Settings{fault_rule(config.on_read_fault), fault_rule(config.on_write_fault)}, parts_.loop,
+      std::move(stop));
+  entry.image = std::move(image);
+  return {};
 }
 
 Result<void> Pc::build_storage() {
@@ -85,8 +116,10 @@ Result<void> Pc::build_storage() {
 
   unsigned virtio_count = 0;
   for (const DriveConfig& config : wanted) {
-    drives_->entries.push_back({.config = config, .drive = TRY(open_drive(config))});
-    Drives::Entry& entry = drives_->entries.back();
+    Drives::Entry& entry = drives_->entries.emplace_back();
+    entry.config = config;
+    if (!config.file.empty() || config.format == "null-co") TRY(open_medium(entry, config));
+    entry.drive = std::make_unique<devices::Drive>(entry.policy, devices::DriveIdentity{.serial = config.serial});
     switch (config.interface) {
       case DriveInterface::Ide: {
         const auto channel = static_cast<unsigned>(config.index) / 2;
@@ -100,7 +133,7 @@ Result<void> Pc::build_storage() {
       }
       case DriveInterface::Virtio:
         entry.name = "virtio" + std::to_string(virtio_count++);
-        TRY(add_virtio_disk(entry, ""));
+        TRY(add_virtio_disk(entry, {.driver = "virtio-blk-pci"}));
         break;
       case DriveInterface::Floppy: TRY(attach_floppy(entry)); break;
       case DriveInterface::None: entry.name = config.id; break;
@@ -128,10 +161,35 @@ Result<void> Pc::attach_floppy(Drives::Entry& entry) {
   return {};
 }
 
-Result<void> Pc::add_virtio_disk(Drives::Entry& entry, const std::string& address) {
+Result<void> Pc::add_virtio_disk(Drives::Entry& entry, const DeviceConfig& device) {
   if (entry.drive->size_bytes() == 0) return Error{"a virtio disk needs an image: -drive if=virtio"};
+  devices::VirtioBlk::Options options;
+  std::string address;
+  for (const auto& [key, value] : device.properties) {
+    const auto number = [&, text = value, name = key](u64 low, u64 high) -> Result<u64> {
+      char* end = nullptr;
+      const u64 parsed = std::strtoull(text.c_str(), &end, 0);
+      if (!text.empty() && *end == 0 && parsed >= low && parsed <= high) return parsed;
+      return Error{"invalid value '" + text + "': -device virtio-blk-pci," + name + "; use " + std::to_string(low) +
+                   " to " + std::to_string(high)};
+    };
+    if (key == "addr") address = value;
+    if (key == "serial") options.serial = value;
+    if (key == "num-queues") options.queues = static_cast<u16>(TRY(number(1, 64)));
+    if (key == "queue-size") {
+      options.queue_size = static_cast<u16>(TRY(number(4, 1024)));
+      if ((options.queue_size & (options.queue_size - 1)) != 0)
+        return Error{"queue-size is not a power of two: -device virtio-blk-pci"};
+    }
+    if (key == "logical_block_size") options.logical_block_size = static_cast<u32>(TRY(number(512, 32768)));
+    if (key == "physical_block_size") options.physical_block_size = static_cast<u32>(TRY(number(512, 32768)));
+    if (key == "write-cache") options.write_cache = value != "off" && value != "false" && value != "no";
+  }
+  options.physical_block_size = std::max(options.physical_block_size, options.logical_block_size);
+  for (const u32 size : {options.logical_block_size, options.physical_block_size})
+    if ((size & (size - 1)) != 0) return Error{"block size is not a power of two: -device virtio-blk-pci"};
   drives_->controllers.push_back(std::make_unique<devices::VirtioPci>(
-      pci_environment(), std::make_unique<devices::VirtioBlk>(*entry.drive, devices::VirtioBlk::Options{})));
+      pci_environment(), std::make_unique<devices::VirtioBlk>(*entry.drive, options)));
   return place(*drives_->controllers.back(), address, 3);
 }
 
@@ -147,16 +205,30 @@ Result<void> Pc::add_drive_device(const DeviceConfig& device, Ide& ide, std::arr
     return it != device.properties.end() ? it->second : std::string();
   };
   const std::string id = property("drive");
-  const auto entry =
-      std::find_if(drives_->entries.begin(), drives_->entries.end(), [&](const Drives::Entry& candidate) {
-        return candidate.config.interface == DriveInterface::None && candidate.config.id == id;
-      });
+  auto entry = std::find_if(drives_->entries.begin(), drives_->entries.end(), [&](const Drives::Entry& candidate) {
+    return candidate.config.interface == DriveInterface::None && candidate.config.id == id;
+  });
+  if (entry == drives_->entries.end() && has_blockdev(parts_.config, id)) {
+    entry = drives_->entries.emplace(drives_->entries.end());
+    entry->config = TRY(drive_of_blockdev(parts_.config, id));
+    entry->config.cdrom = driver == "ide-cd";
+    entry->name = id;
+    TRY(open_medium(*entry, entry->config));
+    entry->drive = std::make_unique<devices::Drive>(entry->policy);
+  }
+  if (entry == drives_->entries.end() && driver == "ide-cd" && id.empty()) {
+    entry = drives_->entries.emplace(drives_->entries.end());
+    entry->config.interface = DriveInterface::None;
+    entry->drive = std::make_unique<devices::Drive>();
+  }
   if (entry == drives_->entries.end())
     return Error{"no such drive '" + id + "': -device " + driver + "; add -drive if=none,id=" + id};
-  if (entry->in_use) return Error{"drive is in use by another device: " + id + ": -device " + driver};
-  entry->in_use = true;
+  if (entry->attached) return Error{"drive is in use by another device: " + id + ": -device " + driver};
+  entry->attached = true;
+  entry->config.cdrom = driver == "ide-cd";
+  if (entry->name.empty()) entry->name = property("id").empty() ? driver : property("id");
   if (virtio) {
-    TRY(add_virtio_disk(*entry, property("addr")));
+    TRY(add_virtio_disk(*entry, device));
     return add_boot_device(device, "scsi@" + pci_place(*drives_->controllers.back()) + "/disk@0,0");
   }
   const std::string bus = property("bus"), number = property("unit");
@@ -178,35 +250,109 @@ Result<void> Pc::add_drive_device(const DeviceConfig& device, Ide& ide, std::arr
   return add_boot_device(device, "ide@1,1/drive@" + std::to_string(channel) + "/disk@" + std::to_string(unit));
 }
 
+Pc::DriveEntry* Pc::find_drive(const std::string& name) {
+  for (Drives::Entry& entry : drives_->entries) {
+    if (!name.empty() && (entry.name == name || entry.config.id == name)) return &entry;
+  }
+  return nullptr;
+}
+
+std::vector<BlockInfo> Pc::block_info() const {
+  std::vector<BlockInfo> all;
+  for (const Drives::Entry& entry : drives_->entries) {
+    BlockInfo& info = all.emplace_back();
+    info.name = entry.name;
+    info.removable = entry.config.cdrom || entry.config.interface == DriveInterface::Floppy;
+    info.tray_open = entry.drive->tray_open();
+    info.locked = entry.drive->tray_locked();
+    info.inserted = entry.image != nullptr;
+    if (entry.image == nullptr) continue;
+    info.file = entry.image->description();
+    info.format = entry.image->format();
+    info.size_bytes = entry.image->size_bytes();
+    info.read_only = entry.image->read_only();
+    info.has_held_requests = entry.policy->holds_requests();
+    for (host::BlockImage* layer = entry.image->backing(); layer != nullptr; layer = layer->backing())
+      info.backing_files.push_back(layer->description());
+  }
+  return all;
+}
+
 std::string Pc::info_block() const {
   std::string text;
-  for (const Drives::Entry& entry : drives_->entries) {
-    const auto medium = entry.drive->shared_medium();
-    text += entry.name + ": ";
-    text += medium == nullptr ? "[not inserted]"
-                              : medium->description() + " (" + std::to_string(medium->size_bytes()) + " bytes" +
-                                    (medium->read_only() ? ", read-only" : "") + ")";
-    text += entry.config.cdrom ? ", removable\n" : "\n";
+  for (const BlockInfo& info : block_info()) {
+    text += info.name + ": ";
+    if (!info.inserted) {
+      text += "[not inserted]";
+    } else {
+      text += info.file + " (" + info.format + ", " + std::to_string(info.size_bytes) + " bytes" +
+              (info.read_only ? ", read-only" : "") + ")";
+    }
+    if (info.removable)
+      text += std::string(", removable") + (info.locked ? ", locked" : "") + (info.tray_open ? ", tray open" : "");
+    if (info.has_held_requests) text += ", requests wait after a fault of the host";
+    text += "\n";
+    for (const std::string& file : info.backing_files) text += "    backing file: " + file + "\n";
   }
   return text;
 }
 
+std::string Pc::eject(const std::string& drive, bool force) {
+  DriveEntry* entry = find_drive(drive);
+  if (entry == nullptr) return "no such drive '" + drive + "'; see info block";
+  if (!entry->config.cdrom && entry->config.interface != DriveInterface::Floppy)
+    return "drive '" + drive + "' is not removable";
+  if (!entry->drive->eject(force)) return "the guest has locked the tray";
+  entry->image = nullptr;
+  entry->policy = nullptr;
+  return "";
+}
+
 std::string Pc::change_medium(const std::string& drive, const std::string& file) {
-  for (Drives::Entry& entry : drives_->entries) {
-    if (entry.name != drive && entry.config.id != drive) continue;
-    if (!entry.config.cdrom && entry.config.interface != DriveInterface::Floppy)
-      return "drive '" + drive + "' is not removable";
-    if (file.empty()) return entry.drive->eject(false) ? "" : "the guest has locked the tray";
-    DriveConfig config = entry.config;
-    config.file = file;
-    Result<host::RawOptions> options = image_options(config, parts_.config.snapshot_all);
-    if (!options.ok()) return options.error().message;
-    auto medium = host::open_raw_file(file, *options, drives_->pool, parts_.loop);
-    if (!medium.ok()) return medium.error().message;
-    entry.drive->insert(std::move(*medium));
-    return "";
+  if (file.empty()) return eject(drive, false);
+  DriveEntry* entry = find_drive(drive);
+  if (entry == nullptr) return "no such drive '" + drive + "'; see info block";
+  if (!entry->config.cdrom && entry->config.interface != DriveInterface::Floppy)
+    return "drive '" + drive + "' is not removable";
+  DriveConfig config = entry->config;
+  config.file = file;
+  // The new medium is opened first: if that fails the old one stays.
+  const Result<void> opened = open_medium(*entry, config);
+  if (!opened.ok()) return opened.error().message;
+  entry->config.file = file;
+  entry->drive->insert(entry->policy);
+  return "";
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<host::BlockImage>>> Pc::drive_images() {
+  std::vector<std::pair<std::string, std::shared_ptr<host::BlockImage>>> all;
+  for (const Drives::Entry& entry : drives_->entries) {
+    if (entry.image != nullptr) all.emplace_back(entry.name, entry.image);
   }
-  return "no such drive '" + drive + "'; see info block";
+  return all;
+}
+
+void Pc::drain_drives() {
+  for (const Drives::Entry& entry : drives_->entries) {
+    if (entry.policy != nullptr) entry.policy->drain();
+  }
+}
+
+std::string Pc::resize_drive(const std::string& drive, u64 size_bytes) {
+  DriveEntry* entry = find_drive(drive);
+  if (entry == nullptr || entry->image == nullptr) return "no such drive '" + drive + "'; see info block";
+  if (size_bytes % 512 != 0) return "size is not a multiple of 512 bytes";
+  entry->policy->drain();
+  const Result<void> resized = entry->image->resize(size_bytes);
+  if (!resized.ok()) return resized.error().message;
+  entry->drive->notify_resized();
+  return "";
+}
+
+void Pc::resumed() {
+  for (const Drives::Entry& entry : drives_->entries) {
+    if (entry.policy != nullptr) entry.policy->resume();
+  }
 }
 
 }  // namespace xm::machine

@@ -16,6 +16,19 @@ constexpr PropertyRow kNicProperties[] = {
     {"id", "str", "name of the device"},
     {"addr", "slot[.function]", "PCI address"},
 };
+constexpr PropertyRow kBlkProperties[] = {
+    {"drive", "str", "id of the -drive or node-name of the -blockdev it holds"},
+    {"id", "str", "name of the device"},
+    {"bootindex", "int", "place in the boot order"},
+    {"serial", "str", "serial number"},
+    {"addr", "slot[.function]", "PCI address"},
+    {"bus", "str", "pci.0"},
+    {"num-queues", "int", "request queues (default 1)"},
+    {"queue-size", "int", "ring entries (default 256)"},
+    {"logical_block_size", "int", "bytes (default 512)"},
+    {"physical_block_size", "int", "bytes (default 512)"},
+    {"write-cache", "bool", "write-back cache as the guest sees it (default on)"},
+};
 constexpr PropertyRow kDriveProperties[] = {
     {"drive", "str", "id of the -drive it holds"},   {"id", "str", "name of the device"},
     {"bootindex", "int", "place in the boot order"}, {"serial", "str", "serial number"},
@@ -43,7 +56,7 @@ constexpr PropertyRow kPlainProperties[] = {
 constexpr DeviceRow kDevices[] = {
     {"virtio-net-pci", "virtio-net", "pci", "virtio network card", kNicProperties},
     {"e1000", "e1000-82540em", "pci", "Intel gigabit Ethernet (82540EM)", kNicProperties},
-    {"virtio-blk-pci", "virtio-blk", "pci", "virtio disk", kDriveProperties},
+    {"virtio-blk-pci", "virtio-blk", "pci", "virtio disk", kBlkProperties},
     {"virtio-rng-pci", "virtio-rng", "pci", "virtio entropy source", kPlainProperties},
     {"virtio-serial-pci", "virtio-serial", "pci", "virtio console bus", kPlainProperties},
     {"virtconsole", "", "virtio-serial", "virtio console port", kConsoleProperties},

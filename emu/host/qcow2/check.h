@@ -39,10 +39,10 @@ class Qcow2Checker {
       return found == pieces_.end() ? 0 : found->second[cluster % kPiece];
     }
     u64 end() const { return end_; }
-    u64 pieces() const { return pieces_.size(); }
+    bool has_piece(u64 cluster) const { return pieces_.contains(cluster / kPiece); }
+    static constexpr u64 kPiece = 2048;
 
    private:
-    static constexpr u64 kPiece = 2048;
     u32& at(u64 cluster) {
       end_ = std::max(end_, cluster + 1);
       std::vector<u32>& piece = pieces_[cluster / kPiece];

@@ -103,6 +103,11 @@ bool Qcow2Image::in_place(u64 guest, u64 length, u64& host, u64& run, IoStatus& 
   if (status != IoStatus::Ok || mapping.state != State::Data || !mapping.copied) return false;
   host = mapping.host;
   run = mapping.length;
+  // Whoever maps a cluster has made the file long enough; a damaged entry must not make it enormous.
+  if (host >= std::max(file_end_, refcounts_.high_water() << header_.cluster_bits)) {
+    status = corrupted("data cluster at offset " + std::to_string(host) + " lies beyond the end of the file");
+    return false;
+  }
   status = check_overlap(host, run, "data");
   return status == IoStatus::Ok;
 }
