@@ -34,6 +34,8 @@ IoStatus Qcow2Image::l2_table(const std::vector<u64>& l1, u64 l1_index, u64& tab
   if (l1_index >= l1.size()) return IoStatus::Ok;
   table = l1[l1_index] & kOffsetMask;
   if (in_cluster(table) != 0) return corrupted("L2 table of L1 entry " + std::to_string(l1_index) + " is not aligned");
+  if (table != 0 && table >= std::max(file_end_, refcounts_.high_water() << header_.cluster_bits))
+    return corrupted("L2 table of L1 entry " + std::to_string(l1_index) + " lies beyond the end of the file");
   return IoStatus::Ok;
 }
 

@@ -23,6 +23,7 @@ Result<void> Refcounts::load() {
   }
   std::sort(blocks_.begin(), blocks_.end());
   search_from_ = 0;
+  file_end_ = TRY(file_.size_bytes());
   return {};
 }
 
@@ -74,6 +75,9 @@ IoStatus Refcounts::locate(u64 cluster, bool create, u64& block_offset) {
   }
   if ((entry & kRefcountTableReserved) != 0 || entry % header_.cluster_bytes() != 0 || entry >= kMaxFileOffset) {
     return corrupted_("refcount block " + std::to_string(index) + " is not aligned");
+  }
+  if (entry >= std::max(file_end_, high_water_ << header_.cluster_bits)) {
+    return corrupted_("refcount block " + std::to_string(index) + " lies beyond the end of the file");
   }
   block_offset = entry;
   return IoStatus::Ok;

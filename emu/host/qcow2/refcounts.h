@@ -71,6 +71,7 @@ class Refcounts {
   u64 table_dirty_from_ = ~u64{0}, table_dirty_to_ = 0;
   u64 search_from_ = 0;
   u64 high_water_ = 0;
+  u64 file_end_ = 0;  // when the table was loaded
 };
 
 }  // namespace xm::host::qcow2
