@@ -36,6 +36,11 @@ class BusPort {
   // Guest time in nanoseconds; the TSC is derived from it (tsc_frequency_hz).
   virtual Nanos now() = 0;
   virtual u64 tsc_frequency_hz() const = 0;
+  // Ticks of that frequency since power-on: the time-stamp counter before the CPU's own offset.
+  virtual u64 tsc_ticks() {
+    constexpr u64 kNanosPerSecond = 1'000'000'000;
+    return static_cast<u64>(static_cast<u128>(static_cast<u64>(now().value)) * tsc_frequency_hz() / kNanosPerSecond);
+  }
 
   // Local APIC as the CPU core sees it. tpr is CR8 (bits 7:4 of the APIC's TPR).
   virtual u8 tpr() = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "cpu/bus_port.h"
 #include "cpu/signals.h"
@@ -29,6 +30,12 @@ struct Exit {
   // Halt: the signals that were up and can not wake the CPU. Whoever sleeps for it sleeps while the word is just this:
   // any other value, also one that run() had seen and dealt with before the CPU halted, is news.
   u32 blocked_signals = 0;
+};
+
+// One line of an engine's own statistics.
+struct EngineCount {
+  const char* name;
+  u64 count;
 };
 
 struct Budget {
@@ -61,6 +68,8 @@ class Engine {
   virtual Exit step() { return {.kind = ExitKind::Debug, .address = 0, .detail = "engine can not step"}; }
   // Retired instructions since creation; may be read from other threads (approximate while running).
   virtual u64 instructions() const = 0;
+  // What the engine counts of its own: exits by cause and the like. Any thread.
+  virtual std::vector<EngineCount> counts() const { return {}; }
 };
 
 }  // namespace xm::cpu

@@ -121,6 +121,7 @@ Exit Interpreter::run(Budget budget) {
   const i64 start = static_cast<i64>(std::min(budget.instructions, kMost));
   retired_before_run_ = cpu_.state.instructions_retired;
   cpu_.running.countdown = start;
+  deliver_carried_event();
   Exit exit;
   for (;;) {
     if (look_at_signals(exit) || look_at_activity(exit)) break;
@@ -161,6 +162,7 @@ bool Interpreter::step_one() {
   Exit exit;
   retired_before_run_ = cpu_.state.instructions_retired;
   cpu_.running.countdown = 1;
+  deliver_carried_event();
   if (look_at_signals(exit) || look_at_activity(exit)) return false;
   update_attention();
   step_observed();
@@ -246,6 +248,26 @@ void Interpreter::deliver_pending() {
   cpu_.running.fault_pending = false;
   const Fault fault = cpu_.fault;
   system::deliver_exception(cpu_, fault);
+}
+
+// What another engine had begun to deliver when its state was taken.
+void Interpreter::deliver_carried_event() {
+  using Kind = PendingEvent::Kind;
+  const PendingEvent event = std::exchange(cpu_.state.pending, {});
+  switch (event.kind) {
+    case Kind::None: return;
+    case Kind::Interrupt: return system::deliver_interrupt(cpu_, event.vector, system::Source::Hardware);
+    case Kind::Nmi: cpu_.signals.set(Signals::kNmi); return;
+    case Kind::SoftwareInterrupt:
+      // RIP is that of the INT n still: it is executed again.
+      return;
+    case Kind::Exception:
+      return system::deliver_exception(cpu_,
+                                       {.vector = static_cast<Vector>(event.vector),
+                                        .has_error_code = event.has_error_code,
+                                        .error_code = event.error_code,
+                                        .address = event.vector == 1 ? cpu_.state.dr[6] & 0xE00F : cpu_.state.cr2});
+  }
 }
 
 void Interpreter::run_blocks() {

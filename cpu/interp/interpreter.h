@@ -70,6 +70,7 @@ class Interpreter final : public Engine {
   void dispatch_watched(Block* block);
   void run_ops(const Block* block);
   void deliver_pending();
+  void deliver_carried_event();
   void publish(i64 start);
 
   Vcpu cpu_;

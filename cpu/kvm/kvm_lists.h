@@ -28,6 +28,12 @@ struct MsrRequest {
 };
 static_assert(sizeof(MsrRequest) == 24);
 
+struct MsrList {
+  static constexpr u32 kMost = 64;
+  ListHeader header{0, 0};
+  kvm_msr_entry entries[kMost];
+};
+
 inline constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHeader);
 inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHeader);
 inline constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, ListHeader);

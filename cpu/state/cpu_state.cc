@@ -24,6 +24,7 @@ void set_common(CpuState& state, u32 signature, bool bootstrap_processor) {
   state.activity = bootstrap_processor ? Activity::Running : Activity::WaitForSipi;
   state.interrupt_shadow = InterruptShadow::None;
   state.nmi_blocked = false;
+  state.pending = {};
 }
 
 }  // namespace

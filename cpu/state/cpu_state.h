@@ -10,7 +10,7 @@
 
 namespace xm::cpu {
 
-inline constexpr u32 kCpuStateVersion = 1;
+inline constexpr u32 kCpuStateVersion = 2;
 
 // Segment attributes in the layout of VMX access rights [SDM3 24.4.1]: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13,
 // D/B 14, G 15, unusable (null selector) 16. limit is in bytes, already scaled by G.
@@ -64,6 +64,16 @@ enum class Activity : u8 { Running, Halted, WaitForSipi, Shutdown, MonitorWait }
 // What STI and MOV SS hold off until after the next instruction [SDM3 6.8.3].
 enum class InterruptShadow : u8 { None, Sti, MovSs };
 
+// An event that an engine had begun to deliver when its state was taken, as the VM-entry interruption-information field
+// has it [SDM3 24.8.3]. Whoever goes on delivers it before the next instruction.
+struct PendingEvent {
+  enum class Kind : u8 { None, Interrupt, Nmi, Exception, SoftwareInterrupt };
+  Kind kind = Kind::None;
+  u8 vector = 0;
+  bool has_error_code = false;
+  u32 error_code = 0;
+};
+
 struct Msrs {
   u64 efer = 0, star = 0, lstar = 0, cstar = 0, sfmask = 0, kernel_gs_base = 0, tsc_aux = 0;
   u64 sysenter_cs = 0, sysenter_esp = 0, sysenter_eip = 0;
@@ -99,6 +109,7 @@ struct CpuState {
   Activity activity = Activity::Running;
   InterruptShadow interrupt_shadow = InterruptShadow::None;
   bool nmi_blocked = false;
+  PendingEvent pending;
   bool smm = false;
   u32 smbase = 0x30000;
   u64 instructions_retired = 0;

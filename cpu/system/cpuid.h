@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,8 @@ class CpuModel {
   u64 arch_capabilities() const;
 
   CpuidResult cpuid(u32 leaf, u32 subleaf, const CpuidContext& context) const;
+  // Takes away every feature that `keep` refuses: what another engine of the same machine can not do.
+  void narrow(const std::function<bool(const FeatureBit&)>& keep);
 
  private:
   friend class CpuModelBuilder;

@@ -93,10 +93,7 @@ void Vcpu::physical_map_changed() {
   flush_tlb(false);
 }
 
-u64 Vcpu::tsc() {
-  const u128 ticks = static_cast<u128>(static_cast<u64>(bus.now().value)) * bus.tsc_frequency_hz() / kNanosPerSecond;
-  return static_cast<u64>(ticks) + state.msr.tsc_offset;
-}
+u64 Vcpu::tsc() { return bus.tsc_ticks() + state.msr.tsc_offset; }
 
 u64 Vcpu::effective_address(const Insn& insn) const {
   const MemoryAddress& memory = insn.memory;

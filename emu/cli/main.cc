@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "emu/base/exit_status.h"
+#include "emu/cli/bench/bench.h"
 #include "emu/cli/ctl.h"
 #include "emu/cli/doctor.h"
 #include "emu/cli/img/img_verb.h"
@@ -143,10 +144,6 @@ constexpr const char* kUsage =
     "  version                the version\n"
     "  man | completion       man page (roff) and bash completion of `run`\n";
 
-int refuse_verb(const std::string& verb, const char* hint) {
-  return fail({"verb not available in this version: " + verb + "; " + hint});
-}
-
 int main_with_verb(const std::string& verb, const std::vector<std::string>& rest) {
   if (verb == "run") return run(rest);
   if (verb == "doctor") return doctor(rest);
@@ -158,7 +155,7 @@ int main_with_verb(const std::string& verb, const std::vector<std::string>& rest
   if (verb == "img") return img_verb(rest);
   if (verb == "trace") return trace_verb(rest);
   if (verb == "ctl") return ctl(rest);
-  if (verb == "bench") return refuse_verb(verb, "see `xiaoma help`");
+  if (verb == "bench") return bench_verb(rest);
   return fail({"unknown verb: " + verb + "; see `xiaoma help`"});
 }
 

@@ -42,6 +42,8 @@ Result<void> handle_chardev(machine::Config& config, const std::string& value);
 Result<void> handle_display(machine::Config& config, const std::string& value);
 Result<void> handle_nographic(machine::Config& config, const std::string& value);
 Result<void> handle_monitor(machine::Config& config, const std::string& value);
+Result<void> handle_lockstep(machine::Config& config, const std::string& value);
+Result<void> handle_switch_at(machine::Config& config, const std::string& value);
 Result<void> handle_qmp(machine::Config& config, const std::string& value);
 Result<void> handle_mon(machine::Config& config, const std::string& value);
 Result<void> handle_gdb(machine::Config& config, const std::string& value);

@@ -38,6 +38,13 @@ constexpr OptionRow kOptions[] = {
     {"M", "TYPE", "Standard", "same as -machine", handle_machine},
     {"accel", "A[:B...]", "Standard", "engine: interp, jit, kvm, tried in order", handle_accel},
     {"enable-kvm", "", "Standard", "same as -accel kvm", handle_enable_kvm},
+    {"lockstep", "A,B[,..]", "Standard",
+     "run two engines (interp,kvm or interp,interp) side by side and compare them; from=N|addr:A|symbol:S[,symbols=ELF]"
+     "[,count=N] compares every instruction of a stretch",
+     handle_lockstep},
+    {"switch-at", "EVENT,engine=E", "Standard",
+     "go on with engine E (interp, kvm) at addr=A, symbol=S[,symbols=ELF], serial=TEXT, debugport=V or insns=N",
+     handle_switch_at},
     {"cpu", "MODEL[,+F][,-F]", "Standard", "CPU model and feature switches; `help` lists them",
      set_text<&Config::cpu_model>},
     {"smp", "N[,sockets=..]", "Standard", "number of virtual CPUs", handle_smp},

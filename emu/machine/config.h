@@ -87,6 +87,23 @@ struct CharConfig {
   bool operator==(const CharConfig&) const = default;
 };
 
+// One -switch-at: when it happens, the machine goes on with another engine.
+struct SwitchAt {
+  enum class Event : u8 { Address, SerialText, DebugPort, Instructions };
+  Event event = Event::Address;
+  u64 number = 0;    // linear address, value written to a debug port, or instructions retired by CPU 0
+  std::string text;  // what the guest writes to COM1
+  std::string engine;
+};
+
+// -lockstep: two engines side by side, compared.
+struct LockstepConfig {
+  std::string shadow;               // the engine beside the interpreter: interp or kvm
+  std::optional<u64> step_from;     // from this many instructions on every one is compared...
+  std::optional<u64> step_address;  // ...or from the first arrival at this linear address
+  u64 step_count = 1'000'000;
+};
+
 enum class DisplayKind : u8 { Default, Sdl, None, Nographic };
 
 struct Config {
@@ -100,6 +117,8 @@ struct Config {
   std::map<std::string, std::string> machine_properties;
   std::vector<std::string> accelerators{"interp"};
   bool accelerator_given = false;
+  std::optional<LockstepConfig> lockstep;
+  std::vector<SwitchAt> switches;  // each is waited for when the one before has happened
 
   std::string bios;
   std::string kernel;

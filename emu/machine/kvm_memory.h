@@ -2,6 +2,8 @@
 // Turns the physical map into KVM's memory slots whenever it changes.
 #pragma once
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "cpu/kvm/kvm_vm.h"
@@ -11,7 +13,11 @@ namespace xm::machine {
 
 class KvmMemory final : private bus::AddressSpaceListener {
  public:
-  KvmMemory(cpu::kvm::KvmVm& vm, bus::AddressSpace& space) : vm_(vm), space_(space) {
+  // `place` tells where KVM finds what the space has at a host address (lockstep runs have a second copy of memory).
+  using Place = std::function<u8*(u8*)>;
+  KvmMemory(
+      cpu::kvm::KvmVm& vm, bus::AddressSpace& space, Place place = [](u8* host) { return host; })
+      : vm_(vm), space_(space), place_(std::move(place)) {
     space_.add_listener(*this);
     bus::AddressSpace::Reader reader(space_);
     map_changed(reader.view());
@@ -19,6 +25,8 @@ class KvmMemory final : private bus::AddressSpaceListener {
   ~KvmMemory() { space_.remove_listener(*this); }
   KvmMemory(const KvmMemory&) = delete;
   KvmMemory& operator=(const KvmMemory&) = delete;
+  // The first thing that went wrong.
+  const Result<void>& state() const { return state_; }
 
  private:
   // RAM becomes a slot, ROM a read-only one; all else (and ROM over RAM that takes the writes) is left to exits. A page
@@ -27,15 +35,18 @@ class KvmMemory final : private bus::AddressSpaceListener {
     std::vector<cpu::kvm::MemorySlot> slots;
     for (const bus::FlatRange& range : view.ranges) {
       const bool ram = range.read.host != nullptr && range.read.host == range.write.host;
-      const bool rom = range.read.host != nullptr && range.write.discard;
+      const bool rom = range.read.host != nullptr && range.write.discard && vm_.facts().read_only_memory;
       if ((!ram && !rom) || ((range.first | (range.last + 1)) & kPageMask) != 0) continue;
-      slots.push_back({range.first, range.last - range.first + 1, range.read.host, rom});
+      slots.push_back({range.first, range.last - range.first + 1, place_(range.read.host), rom});
     }
-    vm_.set_memory(slots);
+    const Result<void> done = vm_.set_memory(slots);
+    if (!done.ok()) state_ = done;
   }
 
   cpu::kvm::KvmVm& vm_;
   bus::AddressSpace& space_;
+  const Place place_;
+  Result<void> state_;
 };
 
 }  // namespace xm::machine

@@ -14,14 +14,12 @@
 #include "emu/base/exit_status.h"
 #include "emu/host/char_host.h"
 #include "emu/host/terminal.h"
+#include "emu/machine/engine_switcher.h"
 #include "emu/machine/engines.h"
 
 namespace xm::machine {
 
 namespace {
-
-// The TSC runs at a round gigahertz: one tick a nanosecond of guest time, so that every clock of the machine agrees.
-constexpr u64 kTscFrequencyHz = 1'000'000'000;
 
 constexpr u32 kRequestReset = 1, kRequestPowerOff = 2, kRequestQuit = 4, kRequestStop = 8, kRequestTripleFault = 16;
 
@@ -33,6 +31,7 @@ Machine::Machine(Config config) : config_(std::move(config)) {
 
 Machine::~Machine() {
   for (auto& vcpu : vcpus_) vcpu->quit();
+  switcher_.reset();
   vcpus_.clear();
   maker_.reset();
   board_.reset();
@@ -74,6 +73,7 @@ Result<void> Machine::build() {
     if (chardev != config_.chardevs.end()) consoles[wanted->second] = TRY(open_character(chardev->second, "console"));
   }
 
+  maker_ = std::make_unique<EngineMaker>(TRY(EngineMaker::create(config_, log_)));
   board_ = TRY(make_pc({.owner = *this,
                         .config = config_,
                         .clock = *clock_,
@@ -82,7 +82,7 @@ Result<void> Machine::build() {
                         .serials = std::move(serials),
                         .debugcon = debugcon,
                         .consoles = std::move(consoles),
-                        .tsc_frequency_hz = kTscFrequencyHz}));
+                        .tsc_frequency_hz = maker_->tsc_frequency_hz()}));
   return make_vcpus();
 }
 
@@ -149,7 +149,8 @@ Result<void> Machine::make_vcpus() {
       .ports = board_->ports(),
       .clock = *clock_,
       .apic = board_->apic(),
-      .tsc_frequency_hz = kTscFrequencyHz,
+      .tsc_frequency_hz = maker_->tsc_frequency_hz(),
+      .host_tsc = maker_->host_tsc(),
       .code_written =
           [this](unsigned from, GuestPhys address, u64 size_bytes) {
             for (std::size_t i = 0; i < vcpus_.size(); i++) {
@@ -158,19 +159,20 @@ Result<void> Machine::make_vcpus() {
           },
       .exited = [this](unsigned cpu, const cpu::Exit& exit) { vcpu_exited(cpu, exit); },
   };
-  maker_ = std::make_unique<EngineMaker>(TRY(EngineMaker::create(config_, board_->memory(), log_)));
+  TRY(maker_->attach_memory(board_->memory()));
   for (unsigned i = 0; i < config_.cpus; i++) {
-    std::optional<Error> failed;
-    auto vcpu = std::make_unique<VcpuThread>(i, world, [&](cpu::BusPort& port) {
-      Result<std::unique_ptr<cpu::Engine>> engine = maker_->make(i, port);
-      if (!engine.ok()) failed = engine.error();
-      return engine.ok() ? std::move(*engine) : nullptr;
-    });
-    if (failed) return *failed;
+    auto vcpu = std::make_unique<VcpuThread>(i, world);
+    if (config_.lockstep) {
+      vcpu->add_engine(TRY(maker_->make_lockstep(*config_.lockstep, *vcpu, lock_, board_->memory(),
+                                                 [this](const std::string& report) { engines_differ(report); })));
+    } else {
+      vcpu->add_engine(TRY(maker_->make(maker_->first(), i, *vcpu)));
+    }
     if (config_.budget_instructions) vcpu->set_budget(*config_.budget_instructions);
     board_->connect_cpu(i, *vcpu);
     vcpus_.push_back(std::move(vcpu));
   }
+  switcher_ = std::make_unique<EngineSwitcher>(*this, config_.switches);
   return {};
 }
 
@@ -196,6 +198,9 @@ void Machine::watch_engine_speed() {
   constexpr i64 kPeriodNs = 250'000'000, kEnoughNs = 20'000'000;
   constexpr u64 kInstructionsBetweenTicks = 20'000;
   loop_->add_timer(host::EventLoop::now_ns() + kPeriodNs, [this] {
+    constexpr i64 kSlowKernelSpacingNs = 10'000'000;
+    if (maker_->slow_kernel_mode() && std::string_view(vcpus_.front()->engine().name()) == "kvm")
+      board_->set_tick_spacing(kSlowKernelSpacingNs);
     const u64 instructions = vcpus_.front()->engine().instructions();
     const i64 cpu_ns = vcpus_.front()->cpu_time_ns();
     const u64 done = instructions - measured_instructions_;
@@ -216,6 +221,7 @@ int Machine::run() {
     const std::scoped_lock lock(lock_);
     reset_all();
   }
+  switcher_->start();
   for (auto& vcpu : vcpus_) vcpu->start_thread();
   watch_engine_speed();
   if (config_.budget_seconds) {
@@ -289,8 +295,14 @@ void Machine::vcpu_exited(unsigned cpu, const cpu::Exit& exit) {
       requests_.fetch_or(kRequestQuit);
       break;
     case cpu::ExitKind::Budget:
+      if (switcher_->count_reached()) break;
       exit_status_.store(exit_status::kBudget);
       requests_.fetch_or(kRequestQuit);
+      break;
+    case cpu::ExitKind::Debug:
+      if (switcher_->breakpoint_hit()) break;
+      debug_exit_.store(static_cast<int>(cpu));
+      requests_.fetch_or(kRequestStop);
       break;
     default:
       debug_exit_.store(static_cast<int>(cpu));
@@ -318,6 +330,7 @@ void Machine::handle_requests() {
     quit_ = true;
     return;
   }
+  switcher_->perform();
   if ((requests & kRequestStop) != 0) stop();
   if ((requests & (kRequestReset | kRequestTripleFault)) != 0) {
     const bool was_running = running_;
@@ -359,6 +372,27 @@ void Machine::resume() {
   tell(MachineEvent::Resume, "");
   board_->resumed();
   for (auto& vcpu : vcpus_) vcpu->unpark();
+}
+
+void Machine::engines_differ(const std::string& report) {
+  std::fprintf(stderr, "xiaoma: error: lockstep: %s", (report.ends_with("\n") ? report : report + "\n").c_str());
+  request_quit(exit_status::kReplayDivergence);
+}
+
+Result<void> Machine::switch_engine(const std::string& name) {
+  Result<void> switched;
+  with_parked_cpus([&] { switched = switch_parked_engines(name); });
+  return switched;
+}
+
+// Every CPU changes, so that all see the same kind of time and code. Engines are made when first asked for and kept.
+Result<void> Machine::switch_parked_engines(const std::string& name) {
+  for (unsigned i = 0; i < vcpus_.size(); i++) {
+    if (vcpus_[i]->find_engine(name) == nullptr) vcpus_[i]->add_engine(TRY(maker_->make(name, i, *vcpus_[i])));
+  }
+  for (auto& vcpu : vcpus_) vcpu->use_engine(*vcpu->find_engine(name));
+  measured_instructions_ = vcpus_.front()->engine().instructions();
+  return {};
 }
 
 void Machine::with_parked_cpus(const std::function<void()>& work) {

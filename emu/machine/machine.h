@@ -30,6 +30,7 @@ class TerminalMux;
 namespace xm::machine {
 
 class EngineMaker;
+class EngineSwitcher;
 
 // What happens to the machine as a whole, for monitors. `reason` is QMP's word for who asked (ShutdownCause).
 enum class MachineEvent : u8 { Stop, Resume, Reset, PowerButton, Shutdown, GuestPanicked };
@@ -69,6 +70,13 @@ class Machine final : private BoardOwner {
   void step(unsigned cpu);
   // The vCPU that ended the last run by ExitKind::Debug; -1 after any other stop. Valid in MachineEvent::Stop.
   int debug_cpu() const { return debug_cpu_; }
+  // Goes on with another engine (interp, kvm) on every CPU, between two instructions. With the machine lock held, which
+  // is let go while the CPUs come to rest.
+  Result<void> switch_engine(const std::string& name);
+  // The same while all CPUs are parked already.
+  Result<void> switch_parked_engines(const std::string& name);
+  // Makes handle_requests() run soon; from any thread.
+  void wake() { loop_->wake(); }
   // Runs `work` while every vCPU stands between two instructions. Called with the machine lock held, which is let go
   // while the CPUs come to rest.
   void with_parked_cpus(const std::function<void()>& work);
@@ -106,6 +114,7 @@ class Machine final : private BoardOwner {
   Result<void> open_characters();
   Result<devices::CharBackend*> open_character(const CharConfig& config, const char* label);
   Result<void> make_vcpus();
+  void engines_differ(const std::string& report);
   void vcpu_exited(unsigned cpu, const cpu::Exit& exit);
   void handle_requests();
   void reset_all();
@@ -128,6 +137,7 @@ class Machine final : private BoardOwner {
   std::vector<std::pair<std::string, std::string>> character_names_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<EngineMaker> maker_;
+  std::unique_ptr<EngineSwitcher> switcher_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
 
   std::atomic<u32> requests_{0};

@@ -14,15 +14,60 @@ namespace xm::machine {
 
 using cpu::Signals;
 
-VcpuThread::VcpuThread(unsigned index, VcpuWorld world, const EngineFactory& make_engine)
-    : index_(index), world_(std::move(world)), reader_(world_.memory), engine_(make_engine(*this)) {
-  world_.memory.add_listener(*this);
-}
+VcpuThread::VcpuThread(unsigned index, VcpuWorld world)
+    : index_(index), world_(std::move(world)), reader_(world_.memory) {}
 
 VcpuThread::~VcpuThread() {
   quit();
-  world_.memory.remove_listener(*this);
+  if (engine_ != nullptr) world_.memory.remove_listener(*this);
 }
+
+cpu::Engine* VcpuThread::find_engine(std::string_view name) {
+  for (const auto& engine : engines_) {
+    if (engine->name() == name) return engine.get();
+  }
+  return nullptr;
+}
+
+void VcpuThread::add_engine(std::unique_ptr<cpu::Engine> engine) {
+  engines_.push_back(std::move(engine));
+  if (engine_ != nullptr) return;
+  engine_ = engines_.back().get();
+  world_.memory.add_listener(*this);
+}
+
+void VcpuThread::use_engine(cpu::Engine& engine) {
+  if (&engine == engine_) return;
+  cpu::CpuState state;
+  engine_->get_state(state);
+  engine_->set_watch(nullptr);
+  engine.set_state(state);
+  engine.set_watch(watch_);
+  Signals& old = engine_->signals();
+  engine.signals().sipi_vector.store(old.sipi_vector.load());
+  // Ranges of written code are the old engine's; the new one has just dropped all it knew.
+  engine.signals().word.store((old.word.exchange(0) & ~Signals::kCodeWritten) | Signals::kMapChanged);
+  engine_ = &engine;
+}
+
+bool VcpuThread::set_watch(cpu::InstructionWatch* watch) {
+  watch_ = watch;
+  return engine_->set_watch(watch) || watch == nullptr || engines_.size() > 1;
+}
+
+void VcpuThread::hold() {
+  {
+    const std::scoped_lock lock(park_mutex_);
+    park_wanted_ = true;
+  }
+  signal(Signals::kStop);
+}
+
+#if defined(__x86_64__)
+u64 VcpuThread::tsc_ticks() { return world_.host_tsc ? __builtin_ia32_rdtsc() : BusPort::tsc_ticks(); }
+#else
+u64 VcpuThread::tsc_ticks() { return BusPort::tsc_ticks(); }
+#endif
 
 void VcpuThread::start_thread() {
   thread_ = std::thread([this] {
@@ -180,6 +225,7 @@ u32 VcpuThread::port_read(Port port, unsigned size_bytes) {
 void VcpuThread::port_write(Port port, u32 value, unsigned size_bytes) {
   const std::scoped_lock lock(world_.lock);
   if (port_watch_ != nullptr) port_watch_->port_written(index_, port, value);
+  if (switch_watch_ != nullptr) switch_watch_->port_written(index_, port, value);
   world_.ports.write(port, value, size_bytes);
 }
 

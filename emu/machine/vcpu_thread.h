@@ -10,7 +10,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "cpu/engine.h"
 #include "emu/bus/address_space.h"
@@ -56,6 +58,7 @@ struct VcpuWorld {
   const bus::VirtualClock& clock;
   ApicPort& apic;
   u64 tsc_frequency_hz;
+  bool host_tsc;  // the time-stamp counter is the host's own
   // Tells every other vCPU of a write to a page with decoded code.
   std::function<void(unsigned from, GuestPhys, u64)> code_written;
   // Engine exits that are the machine's business (Shutdown, Debug, Unimplemented, Budget); on the vCPU's thread.
@@ -64,11 +67,21 @@ struct VcpuWorld {
 
 class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::AddressSpaceListener {
  public:
-  using EngineFactory = std::function<std::unique_ptr<cpu::Engine>(cpu::BusPort&)>;
-  VcpuThread(unsigned index, VcpuWorld world, const EngineFactory& make_engine);
+  VcpuThread(unsigned index, VcpuWorld world);
   ~VcpuThread() override;
 
   cpu::Engine& engine() { return *engine_; }
+  // The engine of this name, if add_engine() has been given one.
+  cpu::Engine* find_engine(std::string_view name);
+  // The first one becomes the current engine.
+  void add_engine(std::unique_ptr<cpu::Engine> engine);
+  // Goes on with another of its engines: state, pins and watch move over. Parked, machine lock held.
+  void use_engine(cpu::Engine& engine);
+  // Sets or (nullptr) ends the watching of instructions; kept over changes of the engine. False: the current engine can
+  // not be watched. Parked or not yet started.
+  bool set_watch(cpu::InstructionWatch* watch);
+  // Makes the CPU park itself at its next instruction boundary. On its own thread, from a PortWatch.
+  void hold();
   void start_thread();
   // Parks the CPU between two instructions and waits until it is there. Not on a vCPU thread, not with the lock held.
   void park();
@@ -82,7 +95,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void step_next() { step_wanted_ = true; }
   // After the next unpark() the instruction under a breakpoint is executed before the CPU runs on.
   void pass_breakpoint() { pass_breakpoint_ = true; }
-  void set_port_watch(PortWatch* watch) { port_watch_ = watch; }  // while the CPU is parked
+  void set_port_watch(PortWatch* watch) { port_watch_ = watch; }      // while the CPU is parked
+  void set_switch_watch(PortWatch* watch) { switch_watch_ = watch; }  // likewise; for the engine switch
   void set_budget(u64 instructions) { budget_ = instructions; }
 
   // CpuPins
@@ -101,6 +115,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   int acknowledge_interrupt() override;
   Nanos now() override { return world_.clock.now(); }
   u64 tsc_frequency_hz() const override { return world_.tsc_frequency_hz; }
+  u64 tsc_ticks() override;
   u8 tpr() override;
   void set_tpr(u8 cr8) override;
   u64 apic_base() override;
@@ -124,9 +139,12 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   const unsigned index_;
   VcpuWorld world_;
   bus::AddressSpace::Reader reader_;
-  std::unique_ptr<cpu::Engine> engine_;
+  std::vector<std::unique_ptr<cpu::Engine>> engines_;
+  cpu::Engine* engine_ = nullptr;  // the current one
+  cpu::InstructionWatch* watch_ = nullptr;
   u64 budget_ = ~u64{0};
   PortWatch* port_watch_ = nullptr;
+  PortWatch* switch_watch_ = nullptr;
   std::atomic<int> host_thread_id_{0};
   bool step_wanted_ = false, pass_breakpoint_ = false;
 

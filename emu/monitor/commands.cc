@@ -30,6 +30,12 @@ std::string cont(Machine& machine, const Words&) {
   return "";
 }
 
+std::string engine(Machine& machine, const Words& words) {
+  if (words.size() < 2) return machine.vcpus().front()->engine().name();
+  const Result<void> switched = machine.switch_engine(words[1]);
+  return switched.ok() ? "" : "error: " + switched.error().message;
+}
+
 std::string quit(Machine& machine, const Words&) {
   machine.request_quit(0);
   return "";
@@ -176,6 +182,7 @@ constexpr Command kCommands[] = {
     {"info", "TOPIC", "show a part of the machine's state; `info` alone lists the topics", info},
     {"quit", "", "end the emulator", quit},
     {"q", "", "same as quit", quit},
+    {"engine", "[interp|kvm]", "go on with another engine, or tell which one runs", engine},
     {"stop", "", "stop the CPUs; guest time stands still", stop},
     {"s", "", "same as stop", stop},
     {"cont", "", "let the CPUs go on", cont},
@@ -207,6 +214,16 @@ struct Topic {
   std::string (*run)(Machine& machine);
 };
 
+std::string describe_engine(Machine& machine) {
+  std::string text;
+  for (auto& vcpu : machine.vcpus()) {
+    text += std::string(vcpu->engine().name()) + "\n";
+    for (const cpu::EngineCount& count : vcpu->engine().counts())
+      text += "  " + std::string(count.name) + " " + std::to_string(count.count) + "\n";
+  }
+  return text;
+}
+
 std::string board_topic(Machine& machine, const char* topic) { return machine.board().info(topic); }
 
 constexpr Topic kTopics[] = {
@@ -216,6 +233,7 @@ constexpr Topic kTopics[] = {
     {"name", "name of the machine", [](Machine& machine) { return machine.config().name; }},
     {"registers", "CPU registers", describe_registers},
     {"cpus", "virtual CPUs, what they do and how much they have done", describe_cpus},
+    {"engine", "the engine and what it counts: exits by cause", describe_engine},
     {"mtree", "physical memory map", describe_memory_map},
     {"ioports", "port map", describe_ports},
     {"mem", "mapped guest-virtual ranges", describe_mappings},

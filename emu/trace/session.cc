@@ -114,9 +114,9 @@ Result<std::unique_ptr<Session>> Session::start(machine::Machine& machine, const
   session->sink_ = TRY(open_sink(machine, session->options_));
   for (unsigned i = 0; i < machine.vcpus().size(); i++) {
     session->recorders_.push_back(std::make_unique<Recorder>(i, session->options_, session->control_, *session->sink_));
-    cpu::Engine& engine = machine.vcpus()[i]->engine();
-    if (!engine.set_watch(session->recorders_.back().get()))
-      return Error{std::string("engine records no instructions: ") + engine.name() + "; use -accel interp"};
+    machine::VcpuThread& vcpu = *machine.vcpus()[i];
+    if (!vcpu.set_watch(session->recorders_.back().get()))
+      return Error{std::string("engine records no instructions: ") + vcpu.engine().name() + "; use -accel interp"};
     machine.vcpus()[i]->set_port_watch(session.get());
   }
   return session;
@@ -131,7 +131,7 @@ void Session::port_written(unsigned, Port port, u32 value) { control_.port_writt
 Result<void> Session::finish() {
   for (auto& vcpu : machine_.vcpus()) {
     vcpu->set_port_watch(nullptr);
-    vcpu->engine().set_watch(nullptr);
+    vcpu->set_watch(nullptr);
   }
   for (auto& recorder : recorders_) recorder->finish();
   recorders_.clear();

@@ -12,7 +12,7 @@ namespace {
 
 constexpr u64 kPml4 = 0x1000, kPdpt = 0x2000, kPageDirectory = 0x3000, kCodeTable = 0x4000, kDataTable = 0x5000,
               kKernelTable = 0x6000;
-constexpr u64 kCodePhys = 0x10000, kDataPhys = 0x20000, kKernelPhys = 0x30000;
+constexpr u64 kKernelPhys = 0x30000;
 constexpr u64 kKernelBase = 0x40400000;  // linear; 4 pages: descriptors, handlers, stack
 constexpr u64 kKernelPages = 4;
 constexpr u64 kGdt = 0, kTss = 0x100, kIdt = 0x200, kHandlers = 0x1000,
@@ -33,13 +33,10 @@ SegmentRegister flat_segment(u16 selector, u32 attributes) {
 
 }  // namespace
 
-Guest::Guest(Engine& engine, FlatBus& bus) : engine_(engine), bus_(bus) {
-  build_tables();
-  std::memset(bus_.ram() + kCodePhys, 0xCC, kCodeBytes);
-}
+Guest::Guest(Engine& engine, FlatBus& bus) : engine_(engine), bus_(bus) { build_system(bus_.ram()); }
 
-void Guest::build_tables() {
-  u8* ram = bus_.ram();
+void build_system(u8* ram) {
+  std::memset(ram + kCodePhys, 0xCC, kCodeBytes);
   const auto put = [&](u64 table, u64 index, u64 entry) { store_le(ram + table + index * 8, entry); };
   put(kPml4, 0, kPdpt | kPresent | kWritable | kUser);
   put(kPdpt, kCodeBase >> 30, kPageDirectory | kPresent | kWritable | kUser);
@@ -77,7 +74,7 @@ void Guest::build_tables() {
   }
 }
 
-CpuState Guest::initial_state(const TestCase& test) const {
+CpuState initial_state(const TestCase& test) {
   const UserState& user = test.state;
   const bool is_64 = test.mode == CodeSize::Bits64;
   CpuState state;

@@ -9,15 +9,19 @@
 
 namespace xm::cpu::silicon {
 
+// The tables in 256 KiB of physical memory, code pages filled with INT3.
+void build_system(u8* ram);
+// The processor at the start of a test in that system.
+CpuState initial_state(const TestCase& test);
+inline constexpr u64 kSystemBytes = 1 << 20;
+inline constexpr u64 kCodePhys = 0x10000, kDataPhys = 0x20000;
+
 class Guest {
  public:
   Guest(Engine& engine, FlatBus& bus);
   void run(const TestCase& test, Outcome& outcome);
 
  private:
-  void build_tables();
-  CpuState initial_state(const TestCase& test) const;
-
   Engine& engine_;
   FlatBus& bus_;
   u16 last_offset_ = 0;

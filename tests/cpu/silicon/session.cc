@@ -6,6 +6,7 @@
 
 #include "tests/cpu/silicon/compare.h"
 #include "tests/cpu/silicon/generator.h"
+#include "tests/cpu/silicon/kvm_ring3.h"
 #include "tests/cpu/silicon/native.h"
 
 namespace xm::cpu::silicon {
@@ -14,15 +15,17 @@ SessionResult run_session(const SessionOptions& options, Engine* engine, FlatBus
   constexpr u64 kBatch = 2048;
   SessionResult result;
   Native native;
+  std::unique_ptr<KvmRing3> ring3;
+  if (options.through_kvm) ring3 = std::make_unique<KvmRing3>();
   Generator generator(options.seed, options.only, &Native::has);
-  result.available = native.ok() && !generator.empty();
+  result.available = (ring3 ? ring3->ok() : native.ok()) && !generator.empty();
   if (!result.available) return result;
   std::unique_ptr<Guest> guest;
   if (engine != nullptr) guest = std::make_unique<Guest>(*engine, bus);
   for (u64 done = 0; done < options.count; done += kBatch) {
     std::vector<TestCase> tests(std::min(kBatch, options.count - done));
     for (TestCase& test : tests) test = generator.next();
-    const std::vector<Outcome> silicon = native.run(tests);
+    const std::vector<Outcome> silicon = ring3 ? ring3->run(tests) : native.run(tests);
     Outcome ours;
     for (std::size_t i = 0; i < tests.size(); ++i) {
       const Operation operation = isa_row(tests[i].row).operation;

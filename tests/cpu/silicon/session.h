@@ -15,6 +15,7 @@ struct SessionOptions {
   u64 seed = 1;
   u64 count = 1000;
   Operation only = Operation::Invalid;
+  bool through_kvm = false;  // the silicon side is user mode of a KVM guest, not a process of the host
   unsigned reports_per_operation = 1;
 };
 

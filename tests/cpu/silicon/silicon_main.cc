@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// silicon --seed S --count N [--operation Name] [--engine interp] [--reports N]: random instructions on the host's
-// processor and on an engine; prints the first differences of each operation. Exit status 1 if there are any.
+// silicon --seed S --count N [--operation Name] [--engine interp] [--reports N] [--kvm]: random instructions on the
+// host's processor and on an engine; prints the first differences of each operation. Exit status 1 if there are any.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   app.add_option("--count", options.count, "number of instructions");
   app.add_option("--operation", operation, "only this operation, as in cpu/isa/operations.def");
   app.add_option("--engine", engine_name, "engine under test");
+  app.add_flag("--kvm", options.through_kvm, "the silicon side is user mode of a KVM guest");
   app.add_option("--reports", options.reports_per_operation, "differences to print of each operation");
   CLI11_PARSE(app, argc, argv);
   if (!operation.empty()) {
