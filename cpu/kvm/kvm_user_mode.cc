@@ -37,7 +37,6 @@ UserModeExit KvmUserMode::run(CpuState& state) {
   kvm_vcpu_events none{};
   static_cast<void>(::ioctl(vcpu_.fd(), KVM_SET_VCPU_EVENTS, &none));
   if (!write_registers(vcpu_.fd(), state).ok() || !write_extended(vcpu_.fd(), state).ok()) return exit;
-  vcpu_.arm();
   exit.reason = vcpu_.enter();
   if (!read_registers(vcpu_.fd(), state).ok() || !read_extended(vcpu_.fd(), state).ok()) return exit;
   if (exit.reason != KVM_EXIT_SHUTDOWN) return exit;
@@ -63,6 +62,7 @@ bool KvmUserMode::step(CpuState& state) {
   CpuState next = state;
   const u64 trap_flag = state.rflags & flag::kTf;
   next.rflags = (next.rflags | flag::kTf) & ~flag::kRf;
+  vcpu_.arm();
   const UserModeExit exit = run(next);
   if (exit.system_call || exit.vector != kDebugVector) return false;
   next.rflags = (next.rflags & ~flag::kTf) | trap_flag;

@@ -31,7 +31,8 @@ class KvmUserMode {
   // Puts a state of CPL 3 into the vCPU; what it held is lost.
   Result<void> load(const CpuState& state);
   // Runs until user mode is left. `state` goes in (general registers, x87, vectors; the rest as loaded) and comes out.
-  // Faults leave RIP at the instruction that caused them, traps behind it; of SYSCALL RCX and R11 are lost.
+  // Faults leave RIP at the instruction that caused them, traps behind it; of SYSCALL RCX and R11 are lost. The caller
+  // has armed the vCPU.
   UserModeExit run(CpuState& state);
   // One instruction by the trap flag. False: it did not retire, and the state is as before.
   bool step(CpuState& state);

@@ -130,6 +130,17 @@ Result<void> KvmVm::set_memory(std::span<const MemorySlot> slots) {
   return {};
 }
 
+// KVM drops all its shadow pages when a memory slot goes away.
+Result<void> KvmVm::forget_page_tables() {
+  constexpr u32 kSpareSlot = 1000;
+  constexpr u64 kNowhere = 0xFEFFB000;  // below the pages that KVM itself may need
+  MemorySlot spare{.guest_physical = kNowhere, .size_bytes = kPageSize, .host = spare_page_, .read_only = false};
+  const std::scoped_lock lock(spare_mutex_);
+  TRY(set_slot(kSpareSlot, spare));
+  spare.size_bytes = 0;
+  return set_slot(kSpareSlot, spare);
+}
+
 Result<void> KvmVm::set_dirty_log(bool on) {
   dirty_log_ = on;
   for (u32 i = 0; i < slots_.size(); i++) {

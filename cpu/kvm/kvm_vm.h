@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,6 +58,10 @@ class KvmVm {
   // Makes the slots be exactly these. Machine lock held.
   Result<void> set_memory(std::span<const MemorySlot> slots);
 
+  // Throws away what KVM has derived from the guest's page tables: the host has written to them behind its back. Any
+  // thread.
+  Result<void> forget_page_tables();
+
   // Dirty log. While on, KVM notes which pages of RAM the vCPUs write to; take_dirty_pages() hands out those written
   // since the last call, as host addresses of 4 KiB pages, and forgets them. vCPUs parked.
   Result<void> set_dirty_log(bool on);
@@ -73,7 +78,9 @@ class KvmVm {
   std::size_t run_size_;
   KvmFacts facts_;
   bool dirty_log_ = false;
+  std::mutex spare_mutex_;
   std::vector<MemorySlot> slots_;
+  alignas(kPageSize) u8 spare_page_[kPageSize] = {};  // of the slot that forget_page_tables() takes away
 };
 
 }  // namespace xm::cpu::kvm

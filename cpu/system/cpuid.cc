@@ -60,7 +60,8 @@ u32 CpuModel::word(u32 leaf, u32 subleaf, CpuidRegister reg) const {
 }
 
 void CpuModel::narrow(const std::function<bool(const FeatureBit&)>& keep) {
-  for (unsigned i = 1; i < kFeatureCount; ++i) features_[i] = features_[i] && keep(feature_bit(static_cast<Feature>(i)));
+  for (unsigned i = 1; i < kFeatureCount; ++i)
+    features_[i] = features_[i] && keep(feature_bit(static_cast<Feature>(i)));
   for (unsigned i = 0; i < std::size(kSystemBits); ++i)
     system_features_[i] = system_features_[i] && keep(kSystemBits[i]);
 }

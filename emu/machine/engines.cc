@@ -7,6 +7,7 @@
 #include "cpu/interp/interpreter.h"
 #include "cpu/kvm/kvm_cpuid.h"
 #include "cpu/kvm/kvm_engine.h"
+#include "cpu/kvm/kvm_user_engine.h"
 #include "cpu/system/cpuid.h"
 #include "emu/base/exit_status.h"
 #include "emu/machine/kvm_memory.h"
@@ -110,9 +111,6 @@ const std::string& EngineMaker::first() const { return parts_->first; }
 u32 EngineMaker::signature() const { return parts_->model.signature(); }
 u64 EngineMaker::tsc_frequency_hz() const { return parts_->tsc_frequency_hz; }
 bool EngineMaker::host_tsc() const { return parts_->host_tsc; }
-bool EngineMaker::slow_kernel_mode() const {
-  return parts_->kvm != nullptr && parts_->kvm->facts().kind == cpu::kvm::KvmKind::Software;
-}
 
 Result<void> EngineMaker::attach_memory(bus::AddressSpace& memory) {
   if (parts_->kvm == nullptr) return {};
@@ -121,16 +119,20 @@ Result<void> EngineMaker::attach_memory(bus::AddressSpace& memory) {
 }
 
 Result<std::unique_ptr<cpu::Engine>> EngineMaker::make(const std::string& name, unsigned index, cpu::BusPort& port) {
+  const cpu::interp::Interpreter::Options options{
+      .bootstrap_processor = index == 0, .alone = parts_->cpus == 1, .index = index};
   if (name == "kvm") {
     if (parts_->kvm == nullptr)
       return Error{"this machine was not prepared for KVM: engine kvm; start with -accel interp:kvm"};
+    if (parts_->kvm->facts().kind == cpu::kvm::KvmKind::Software) {
+      auto user = TRY(cpu::kvm::KvmUserEngine::create(*parts_->kvm, index, port, parts_->model, parts_->log, options));
+      return std::unique_ptr<cpu::Engine>(std::move(user));
+    }
     auto engine = TRY(cpu::kvm::KvmEngine::create(*parts_->kvm, index, port, parts_->model, parts_->log));
     return std::unique_ptr<cpu::Engine>(std::move(engine));
   }
   if (name == "jit") return Error{"engine not available in this version: jit; use interp or kvm"};
   if (name != "interp") return Error{"unknown engine '" + name + "'; use interp or kvm"};
-  const cpu::interp::Interpreter::Options options{
-      .bootstrap_processor = index == 0, .alone = parts_->cpus == 1, .index = index};
   return std::unique_ptr<cpu::Engine>(
       std::make_unique<cpu::interp::Interpreter>(port, parts_->model, parts_->log, options));
 }

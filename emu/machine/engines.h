@@ -41,8 +41,6 @@ class EngineMaker {
   u64 tsc_frequency_hz() const;
   // The guest's time-stamp counter is the host's own (a KVM that can not change its rate).
   bool host_tsc() const;
-  // Guest kernel mode is emulated by the host's kernel, at about a million instructions a second.
-  bool slow_kernel_mode() const;
 
  private:
   struct Parts;

@@ -198,9 +198,6 @@ void Machine::watch_engine_speed() {
   constexpr i64 kPeriodNs = 250'000'000, kEnoughNs = 20'000'000;
   constexpr u64 kInstructionsBetweenTicks = 20'000;
   loop_->add_timer(host::EventLoop::now_ns() + kPeriodNs, [this] {
-    constexpr i64 kSlowKernelSpacingNs = 10'000'000;
-    if (maker_->slow_kernel_mode() && std::string_view(vcpus_.front()->engine().name()) == "kvm")
-      board_->set_tick_spacing(kSlowKernelSpacingNs);
     const u64 instructions = vcpus_.front()->engine().instructions();
     const i64 cpu_ns = vcpus_.front()->cpu_time_ns();
     const u64 done = instructions - measured_instructions_;

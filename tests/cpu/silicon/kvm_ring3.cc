@@ -46,6 +46,7 @@ void KvmRing3::run_one(const TestCase& test, Outcome& outcome) {
     loaded_ = true;
     loaded_mode_ = test.mode;
   }
+  vcpu_->arm();
   const kvm::UserModeExit exit = user_mode_->run(state);
   outcome.ran = exit.vector.has_value();
   if (!outcome.ran) {
