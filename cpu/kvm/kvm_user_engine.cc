@@ -60,7 +60,6 @@ bool KvmUserEngine::fit_for_kvm() {
 void KvmUserEngine::run_user_mode() {
   CpuState state;
   interpreter_.get_state(state);
-  CpuState before = state;
   if (!vm_.forget_page_tables().ok() || !user_mode_.load(state).ok()) {
     slice_ = kLongestSlice;
     return;
@@ -80,11 +79,10 @@ void KvmUserEngine::run_user_mode() {
     exceptions_.fetch_add(1, std::memory_order_relaxed);
   else
     others_.fetch_add(1, std::memory_order_relaxed);
+  // A memory-mapped device: KVM waits for an answer to an instruction that the interpreter will execute instead.
   if (!exit.system_call && !exit.vector && exit.reason != KvmVcpu::kKicked) {
-    // Something that is not user mode's (I/O): nothing has been done about it yet.
-    interpreter_.set_state(before);
+    vcpu_->finish_instruction();
     slice_ = kLongestSlice;
-    return;
   }
   // INT3 and INT1 are one byte and come as traps: they are executed again, by the interpreter.
   if (exit.vector == kBreakpointVector || exit.vector == kDebugVector) state.rip--;

@@ -115,6 +115,7 @@ Result<void> KvmVm::set_slot(u32 number, const MemorySlot& slot) {
 
 // A slot can not be changed in place, and slots must not overlap at any moment: first take away what went, then add.
 Result<void> KvmVm::set_memory(std::span<const MemorySlot> slots) {
+  const std::scoped_lock lock(slots_mutex_);
   for (u32 i = 0; i < slots_.size(); i++) {
     if (slots_[i].size_bytes == 0 || std::find(slots.begin(), slots.end(), slots_[i]) != slots.end()) continue;
     TRY(set_slot(i, {.guest_physical = slots_[i].guest_physical, .size_bytes = 0, .host = slots_[i].host}));
@@ -130,15 +131,17 @@ Result<void> KvmVm::set_memory(std::span<const MemorySlot> slots) {
   return {};
 }
 
-// KVM drops all its shadow pages when a memory slot goes away.
+// What KVM has derived from a memory slot goes away with it.
 Result<void> KvmVm::forget_page_tables() {
-  constexpr u32 kSpareSlot = 1000;
-  constexpr u64 kNowhere = 0xFEFFB000;  // below the pages that KVM itself may need
-  MemorySlot spare{.guest_physical = kNowhere, .size_bytes = kPageSize, .host = spare_page_, .read_only = false};
-  const std::scoped_lock lock(spare_mutex_);
-  TRY(set_slot(kSpareSlot, spare));
-  spare.size_bytes = 0;
-  return set_slot(kSpareSlot, spare);
+  const std::scoped_lock lock(slots_mutex_);
+  for (u32 i = 0; i < slots_.size(); i++) {
+    if (slots_[i].size_bytes == 0 || slots_[i].read_only) continue;
+    MemorySlot gone = slots_[i];
+    gone.size_bytes = 0;
+    TRY(set_slot(i, gone));
+    TRY(set_slot(i, slots_[i]));
+  }
+  return {};
 }
 
 Result<void> KvmVm::set_dirty_log(bool on) {

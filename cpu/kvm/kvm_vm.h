@@ -78,9 +78,8 @@ class KvmVm {
   std::size_t run_size_;
   KvmFacts facts_;
   bool dirty_log_ = false;
-  std::mutex spare_mutex_;
+  std::mutex slots_mutex_;
   std::vector<MemorySlot> slots_;
-  alignas(kPageSize) u8 spare_page_[kPageSize] = {};  // of the slot that forget_page_tables() takes away
 };
 
 }  // namespace xm::cpu::kvm
