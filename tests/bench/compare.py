@@ -33,7 +33,7 @@ FIRST_ENTRY, ENTRY_BYTES, SCALE_OFFSET = 8, 48, 8
 NEEDS_SYSTEM, MOVES_BYTES = 1, 2
 INTEGER = ["alu mix", "sieve", "pointer chase L1", "quicksort", "recursion (fib)", "bytecode interpreter", "indirect calls"]
 FLOATING = ["SSE2 matmul", "n-body", "x87"]
-SILENCE = 120              # seconds without a mark after which an engine is given up
+SILENCE = 60              # seconds without a mark after which an engine is given up
 
 
 class Program:
@@ -56,9 +56,9 @@ class Program:
 
     def expected(self, speed):
         """Seconds a unit of scale, roughly."""
-        if self.operations and not self.flags & MOVES_BYTES:
-            return self.operations * 2e-6
-        return self.unit / speed
+        if self.flags & MOVES_BYTES:
+            return self.operations / speed
+        return self.operations * 2e-6 if self.operations else self.unit / speed
 
     def unit_name(self):
         return "MB/s" if self.flags & MOVES_BYTES else "ns" if self.operations else "MIPS"
@@ -89,9 +89,9 @@ def watch_marks(process, path):
             piece = file.read(4096)
             if not piece:
                 if process.poll() is not None:
-                    raise RuntimeError("the emulator ended early")
+                    raise RuntimeError(f"{process.args[0]} ended early")
                 if time.monotonic() - last > SILENCE:
-                    raise RuntimeError(f"no more marks after {buffer[-80:]}")
+                    raise RuntimeError(f"{process.args[0]}: no more marks; begun {sorted(begun)}, ended {sorted(seconds)}")
                 time.sleep(0.001)
                 continue
             now = cpu_seconds(process.pid)

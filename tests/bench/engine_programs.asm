@@ -32,10 +32,10 @@ table:
     program sieve, "sieve"
     program chase_small, "pointer chase L1"
     program chase_large, "pointer chase 4 MiB"
-    program chase_pages, "pointer chase 4096 pages"
+    program chase_pages, "pointer chase 2048 pages"
     program copy_loop, "copy loop", 2621440, moves_bytes
     program copy_aliased, "copy aliased", 2621440, moves_bytes
-    program rep_copy, "rep movs 64 KiB", 131072000, moves_bytes
+    program rep_copy, "rep movs 64 KiB", 6553600, moves_bytes
     program quicksort, "quicksort"
     program fib, "recursion (fib)"
     program bytecode, "bytecode interpreter"
@@ -139,7 +139,7 @@ chase_small:
 chase_large:
     chase 4194304, 64*4099, 200000
 chase_pages:
-    chase 16777216, 64*65*63, 200000
+    chase 8388608, 64*65*63, 200000
 
 %macro copy 1  ; distance
     imul r9, rdi, 20
@@ -166,7 +166,7 @@ copy_aliased:
     copy 0x1000000
 
 rep_copy:
-    imul r9, rdi, 2000
+    imul r9, rdi, 100
 .again:
     mov rsi, data
     mov rdi, data + 0x200000
