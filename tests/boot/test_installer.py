@@ -29,7 +29,7 @@ class Installer(unittest.TestCase):
         cls.images = os.path.join(tree, "usr/lib/debian-installer/images/12/amd64/text")
 
     def network(self, card, *more):
-        return Guest(["-m", "1024", "-display", "none", "-boot", "n", "-netdev",
+        return Guest(["-m", "512", "-display", "none", "-boot", "n", "-netdev",
                       f"user,id=n,tftp={self.images},bootfile=pxelinux.0", "-device", f"{card},netdev=n", *more], monitor=True)
 
     @staticmethod
