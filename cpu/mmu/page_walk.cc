@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/mmu/page_walk.h"
 
+#include <array>
+
 #include "cpu/vcpu/vcpu.h"
 
 namespace xm::cpu::mmu {
@@ -37,10 +39,9 @@ class Walker {
       if (entry & reserved(level, leaf)) return fault(page_fault::kPresent | page_fault::kReserved);
       collect(entry, level);
       if (leaf) return finish(at, entry, level);
-      if (!mark(at, entry, kAccessed & ~page_directory_pointer(level))) return Step::Retry;
+      if (!pae_pointer(level)) passed_[passed_count_++] = {at, entry};  // PAE's PDPTEs have no accessed bit
       table = entry & frame_mask();
-      if (level == 2 && cacheable())
-        cpu_.tlb.insert_directory(linear_, {table, result_.user, result_.writable, result_.no_execute});
+      if (level == 2) directory_ = {table, result_.user, result_.writable, result_.no_execute};
     }
   }
 
@@ -50,8 +51,6 @@ class Walker {
 
   bool cacheable() const { return kWide && cpu_.mode.long_mode && effect_ == WalkEffect::Update; }
   bool pae_pointer(unsigned level) const { return kWide && level == 3 && !cpu_.mode.long_mode; }
-  // PAE's PDPTEs have neither rights nor an accessed bit.
-  u64 page_directory_pointer(unsigned level) const { return pae_pointer(level) ? kAccessed : 0; }
   u64 frame_mask() const { return kWide ? kFrameMask : 0xFFFFF000; }
   static unsigned shift(unsigned level) { return 12 + kIndexBits * (level - 1); }
   u64 index(unsigned level) const {
@@ -97,6 +96,11 @@ class Walker {
     if (!permitted(cpu_, result_, access_, rights_)) return fault(page_fault::kPresent);
     u64 wanted = kAccessed;
     if (access_ == Access::Write) wanted |= kDirty;
+    // Entries are marked only when the translation succeeds: a page fault leaves no trace in them, as on the 386.
+    for (unsigned i = 0; i < passed_count_; ++i) {
+      if (!mark(passed_[i].at, passed_[i].entry, kAccessed)) return Step::Retry;
+    }
+    if (level == 1 && passed_count_ != 0 && cacheable()) cpu_.tlb.insert_directory(linear_, directory_);
     if (!mark(at, entry, wanted)) return Step::Retry;
     result_.dirty = result_.dirty || access_ == Access::Write;
     return Step::Done;
@@ -134,6 +138,13 @@ class Walker {
   const Rights rights_;
   const WalkEffect effect_;
   Translation& result_;
+  struct Passed {
+    u64 at;
+    Entry entry;
+  };
+  std::array<Passed, 4> passed_{};  // the entries above the leaf
+  unsigned passed_count_ = 0;
+  DirectoryEntry directory_{};  // what the level-2 entry leads to
 };
 
 Step walk_once(Vcpu& cpu, u64 linear, Access access, Rights rights, WalkEffect effect, Translation& result) {

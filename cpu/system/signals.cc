@@ -68,7 +68,9 @@ bool service_signals(Vcpu& cpu) {
     cpu.signals.clear(Signals::kSmi);
     ++state.msr.smi_count;
   }
-  if ((pins & Signals::kNmi) != 0 && !state.nmi_blocked && state.interrupt_shadow != InterruptShadow::MovSs)
+  // STI holds NMIs off too, as on the processors that KVM and its tests know: none comes between STI and HLT
+  // [SDM3 6.8.3 leaves it open].
+  if ((pins & Signals::kNmi) != 0 && !state.nmi_blocked && state.interrupt_shadow == InterruptShadow::None)
     return take_nmi(cpu);
   if (state.activity == Activity::Shutdown) return false;
   const bool open = (state.rflags & flag::kIf) != 0 && state.interrupt_shadow == InterruptShadow::None;

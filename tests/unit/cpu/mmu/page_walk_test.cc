@@ -54,6 +54,16 @@ TEST_F(PageWalk, SetsAccessedThenDirty) {
   EXPECT_EQ(m_.bus.peek<u64>(kPte), kFrame | 7 | kAccessedBit | kDirtyBit);
 }
 
+TEST_F(PageWalk, AFaultLeavesNoAccessedBits) {
+  map(0);
+  const u64 before = m_.bus.peek<u64>(kPde);
+  EXPECT_EQ(access(mmu::Access::Write), 2);
+  EXPECT_EQ(m_.bus.peek<u64>(kPde), before);
+  map(7);
+  EXPECT_EQ(access(mmu::Access::Write), -1);
+  EXPECT_EQ(m_.bus.peek<u64>(kPde), before | kAccessedBit);
+}
+
 TEST_F(PageWalk, GivesErrorCodes) {
   map(0);
   EXPECT_EQ(access(mmu::Access::Read), 0);

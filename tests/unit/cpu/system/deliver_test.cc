@@ -197,6 +197,16 @@ TEST_F(Deliver, IstSwitchesEvenAtTheSameLevel) {
   EXPECT_FALSE(system::service_signals(cpu_)) << "held until IRET";
 }
 
+TEST_F(Deliver, StiHoldsOffNmis) {
+  start_long();
+  set_gate64(2, kCode64, handler_of(2), 0x8E);
+  cpu_.signals.set(Signals::kNmi);
+  cpu_.state.interrupt_shadow = InterruptShadow::Sti;
+  EXPECT_FALSE(system::service_signals(cpu_));
+  cpu_.state.interrupt_shadow = InterruptShadow::None;
+  EXPECT_TRUE(system::service_signals(cpu_));
+}
+
 TEST_F(Deliver, LongModeGateToCompatibilityCodeIsGp) {
   start_long();
   set_gate64(0x20, kCode32, 0x1000, 0x8E);
