@@ -63,10 +63,10 @@ struct VncCallbacks {
   static VncServer& of(rfbScreenInfo* screen) { return *static_cast<VncServer*>(screen->screenData); }
   static rfbNewClientAction came(rfbClientRec* client) {
     client->clientGoneHook = went;
-    of(client->screen).client_came(client->sock);
+    of(client->screen).client_came(client, client->sock);
     return RFB_CLIENT_ACCEPT;
   }
-  static void went(rfbClientRec* client) { of(client->screen).client_went(client->sock); }
+  static void went(rfbClientRec* client) { of(client->screen).client_went(client); }
   static void key(rfbBool down, rfbKeySym symbol, rfbClientRec* client) { of(client->screen).key(down != 0, symbol); }
   static void pointer(int buttons, int x, int y, rfbClientRec* client) {
     of(client->screen).pointer(static_cast<unsigned>(buttons), x, y);
@@ -168,16 +168,18 @@ std::string VncServer::describe() const {
 // libvncserver reads what its sockets have and writes what changed.
 void VncServer::process() { library_->process_events(handles_->screen, 0); }
 
-void VncServer::client_came(int fd) {
-  clients_.insert(fd);
+void VncServer::client_came(const void* client, int fd) {
+  clients_[client] = fd;
   machine_.loop().add_fd(fd, host::EventLoop::kReadable, [this](u32) { process(); });
   if (machine_.board().display() != nullptr) machine_.board().display()->invalidate();
   if (!scheduled_) schedule();
 }
 
-void VncServer::client_went(int fd) {
-  if (clients_.erase(fd) == 0) return;
-  machine_.loop().remove_fd(fd);
+void VncServer::client_went(const void* client) {
+  const auto gone = clients_.find(client);
+  if (gone == clients_.end()) return;
+  machine_.loop().remove_fd(gone->second);
+  clients_.erase(gone);
   // A client that vanished holds no keys.
   for (const u16 code : std::exchange(keys_down_, {})) machine_.board().keyboard().key(code, false);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -36,8 +37,8 @@ class VncServer {
   void schedule();
   void refresh();
   void resize();
-  void client_came(int fd);
-  void client_went(int fd);
+  void client_came(const void* client, int fd);
+  void client_went(const void* client);
   void key(bool down, u32 keysym);
   void pointer(unsigned buttons, int x, int y);
 
@@ -47,7 +48,7 @@ class VncServer {
   const std::string where_;
   devices::Surface surface_;
   std::vector<u32> picture_;
-  std::set<int> clients_;
+  std::map<const void*, int> clients_;  // their descriptors: a client that goes has lost its own
   std::set<u16> keys_down_;
   host::EventLoop::TimerId timer_ = 0;
   bool scheduled_ = false;
