@@ -218,13 +218,25 @@ bool EventLoop::run_timers() {
 }
 
 bool EventLoop::run_tasks() {
-  std::deque<std::function<void()>> tasks;
+  size_t left = 0;
   {
     const std::scoped_lock lock(mutex_);
-    tasks.swap(tasks_);
+    left = tasks_.size();
   }
-  for (std::function<void()>& task : tasks) task();
-  return !tasks.empty();
+  // One by one: a task may itself call run_posted() and find the others still there. Tasks posted meanwhile wait for
+  // the next round.
+  const bool any = left != 0;
+  for (; left != 0; left--) {
+    std::function<void()> task;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (tasks_.empty()) break;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    task();
+  }
+  return any;
 }
 
 }  // namespace xm::host

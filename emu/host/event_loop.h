@@ -54,6 +54,8 @@ class EventLoop final : public bus::Executor {
   void wait(i64 timeout_ns);
   // Runs what the last wait() found, due timers and posted tasks. True if anything ran. With the lock.
   bool dispatch();
+  // Only the posted tasks, also in the middle of a dispatch(). True if any ran.
+  bool run_posted() { return run_tasks(); }
   template <class Lock>
   bool run_once(i64 timeout_ns, Lock& lock) {
     wait(timeout_ns);

@@ -69,6 +69,7 @@ class Board {
   virtual ~Board() = default;
 
   virtual bus::AddressSpace& memory() = 0;
+  virtual bus::RamBlock& ram() = 0;
   virtual bus::PortSpace& ports() = 0;
   virtual ApicPort& apic() = 0;
   // Connects a vCPU's pins to its local APIC; once for each CPU, before the first reset.

@@ -149,7 +149,8 @@ struct Config {
   DisplayKind display = DisplayKind::Default;
   std::string vga = "std";  // std, none
   bool full_screen = false;
-  std::string vnc;  // words of -vnc; empty: none
+  std::string loadvm;  // snapshot to begin from; empty: reset
+  std::string vnc;     // words of -vnc; empty: none
 
   bool start_paused = false;
   bool no_reboot = false;

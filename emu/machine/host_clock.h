@@ -14,6 +14,7 @@ class HostClock final : public bus::ClockSource {
   Nanos now() const override;
   void pause();
   void resume();
+  void set(Nanos now) { frozen_.store(now.value); }  // while paused
 
  private:
   // While running, guest time = host time + offset; while paused, frozen_ is the guest time.

@@ -16,6 +16,7 @@
 #include "emu/host/terminal.h"
 #include "emu/machine/engine_switcher.h"
 #include "emu/machine/engines.h"
+#include "emu/machine/snapshot.h"
 
 namespace xm::machine {
 
@@ -217,6 +218,13 @@ int Machine::run() {
   {
     const std::scoped_lock lock(lock_);
     reset_all();
+    if (!config_.loadvm.empty()) {
+      const Result<void> loaded = load_snapshot(*this, config_.loadvm);
+      if (!loaded.ok()) {
+        std::fprintf(stderr, "xiaoma: error: %s\n", loaded.error().message.c_str());
+        return loaded.error().exit_status;
+      }
+    }
   }
   switcher_->start();
   for (auto& vcpu : vcpus_) vcpu->start_thread();
@@ -411,6 +419,12 @@ void Machine::step(unsigned cpu) {
   running_ = true;
   vcpus_[cpu]->step_next();
   vcpus_[cpu]->unpark();
+}
+
+void Machine::settle() {
+  do {
+    board_->drain_drives();
+  } while (loop_->run_posted());
 }
 
 void Machine::power_button() {

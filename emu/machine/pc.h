@@ -47,6 +47,7 @@ class Pc final : public Board, private ApicPort, private bus::CodeWriteListener 
   static Result<std::unique_ptr<Pc>> create(BoardParts parts);
   ~Pc() override;
 
+  bus::RamBlock& ram() override { return memory_->ram(); }
   bus::AddressSpace& memory() override { return memory_->space(); }
   bus::PortSpace& ports() override { return ports_; }
   ApicPort& apic() override { return *this; }

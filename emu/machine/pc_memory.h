@@ -20,6 +20,7 @@ class PcMemory final : public devices::MemoryController {
   static Result<std::unique_ptr<PcMemory>> create(u64 memory_bytes, const std::vector<u8>& bios);
 
   bus::AddressSpace& space() { return space_; }
+  bus::RamBlock& ram() { return *ram_; }
   u64 below_4g_bytes() const { return below_4g_; }
   u64 above_4g_bytes() const { return above_4g_; }
   // The ROM's bytes again (a guest can not write them; firmware may run from shadow RAM).

@@ -8,6 +8,7 @@
 
 #include "emu/display/screenshot.h"
 #include "emu/machine/board.h"
+#include "emu/machine/snapshot.h"
 #include "emu/monitor/inspect.h"
 #include "emu/monitor/monitor.h"
 
@@ -159,6 +160,24 @@ std::string eject(Machine& machine, const Words& words) {
   return machine.board().change_medium(words.back(), "");
 }
 
+std::string savevm(Machine& machine, const Words& words) {
+  if (words.size() != 2) return "usage: savevm NAME, or savevm file:PATH";
+  const Result<void> saved = machine::save_snapshot(machine, words[1]);
+  return saved.ok() ? "" : "error: " + saved.error().message;
+}
+
+std::string loadvm(Machine& machine, const Words& words) {
+  if (words.size() != 2) return "usage: loadvm NAME, or loadvm file:PATH";
+  const Result<void> loaded = machine::load_snapshot(machine, words[1]);
+  return loaded.ok() ? "" : "error: " + loaded.error().message;
+}
+
+std::string delvm(Machine& machine, const Words& words) {
+  if (words.size() != 2) return "usage: delvm NAME, or delvm file:PATH";
+  const Result<void> removed = machine::delete_snapshot(machine, words[1]);
+  return removed.ok() ? "" : "error: " + removed.error().message;
+}
+
 std::string log_items(Machine& machine, const Words& words) {
   static constexpr std::pair<const char*, LogItem> kItems[] = {{"guest_errors", LogItem::GuestErrors},
                                                                {"unimp", LogItem::Unimp},
@@ -198,6 +217,9 @@ constexpr Command kCommands[] = {
     {"mouse_move", "DX DY [DZ]", "move the mouse", mouse_move},
     {"mouse_button", "STATE", "press and release mouse buttons (1 left, 2 right, 4 middle)", mouse_button},
     {"change", "DRIVE FILE", "insert a medium into a removable drive", change},
+    {"savevm", "NAME", "save the machine inside its qcow2 drives, or as file:PATH", savevm},
+    {"loadvm", "NAME", "make the machine what it was", loadvm},
+    {"delvm", "NAME", "remove a snapshot", delvm},
     {"set_password", "vnc WORD", "password of the VNC server", set_password},
     {"eject", "DRIVE", "take the medium out of a removable drive", eject},
     {"x", "/FMT ADDR", "examine guest-virtual memory, e.g. x/8xg 0xffff800000000000", examine_virtual},
@@ -243,6 +265,7 @@ constexpr Topic kTopics[] = {
     {"pic", "interrupt controllers", [](Machine& machine) { return board_topic(machine, "pic"); }},
     {"block", "drives", [](Machine& machine) { return board_topic(machine, "block"); }},
     {"network", "NICs and their back ends", [](Machine& machine) { return board_topic(machine, "network"); }},
+    {"snapshots", "snapshots inside the qcow2 drives", machine::list_snapshots},
     {"vnc", "VNC server and its clients",
      [](Machine& machine) {
        return machine.vnc().describe ? machine.vnc().describe() : std::string("Server: disabled");
