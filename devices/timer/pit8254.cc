@@ -110,7 +110,12 @@ void Pit8254::exchange(bus::Archive& archive) {
   }
   archive.field("connected", connected_);
   archive.field("speaker_control", speaker_control_);
-  if (archive.loading()) follow_output();
+  // The wire as it is: it may still be high where the counter's output has long fallen (see edge_due()).
+  bool wire = channel0_.level();
+  archive.field("channel0_wire", wire);
+  if (!archive.loading()) return;
+  channel0_.set(wire);
+  arm_after(tick());
 }
 
 }  // namespace xm::devices

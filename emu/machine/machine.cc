@@ -421,7 +421,9 @@ void Machine::step(unsigned cpu) {
   vcpus_[cpu]->unpark();
 }
 
+// Timers that are due have run, too: what a device shows is what it would show if it were loaded at this time.
 void Machine::settle() {
+  clock_->run_due();
   do {
     board_->drain_drives();
   } while (loop_->run_posted());

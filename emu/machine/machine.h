@@ -66,7 +66,7 @@ class Machine final : private BoardOwner {
   // QMP's RunState: prelaunch, running, paused, shutdown, guest-panicked.
   const char* run_state() const { return running_ ? "running" : state_; }
   void power_button();
-  // While stopped: lets what disks still do come to its end, outcomes included.
+  // While stopped: lets what disks still do come to its end, outcomes included, and runs the timers that are due.
   void settle();
   void set_guest_time(Nanos now) { host_clock_.set(now); }  // while stopped
   // While stopped: lets only this vCPU run, for one instruction; then everything stands still again.

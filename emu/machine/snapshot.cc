@@ -340,7 +340,7 @@ Result<void> write_snapshot(Machine& machine, const SnapshotSink& sink) {
   BlockWriter out(sink);
   TRY(out.begin());
   SaveArchive archive(out);
-  archive.begin("shape");
+  archive.begin("shape", 1);
   std::string shape = shape_of(machine);
   archive.field("text", std::span<u8>(reinterpret_cast<u8*>(shape.data()), shape.size()));
   archive.end();
