@@ -70,6 +70,8 @@ class Engine {
   virtual u64 instructions() const = 0;
   // What the engine counts of its own: exits by cause and the like. Any thread.
   virtual std::vector<EngineCount> counts() const { return {}; }
+  // The same on the vCPU's own thread, also in the middle of run(): the running block counts as done.
+  virtual u64 instructions_here() const { return instructions(); }
 };
 
 }  // namespace xm::cpu

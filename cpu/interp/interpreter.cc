@@ -41,6 +41,8 @@ void Interpreter::set_state(const CpuState& state) {
   cache_.drop_all();  // another engine may have written to code
   held_traps_ = 0;
   published_.store(state.instructions_retired, std::memory_order_relaxed);
+  retired_before_run_ = state.instructions_retired;
+  cpu_.running.countdown = run_start_ = 0;
 }
 
 void Interpreter::code_written(GuestPhys address, u64 size_bytes) {
@@ -120,7 +122,7 @@ Exit Interpreter::run(Budget budget) {
   constexpr u64 kMost = std::numeric_limits<i64>::max() / 2;
   const i64 start = static_cast<i64>(std::min(budget.instructions, kMost));
   retired_before_run_ = cpu_.state.instructions_retired;
-  cpu_.running.countdown = start;
+  cpu_.running.countdown = run_start_ = start;
   deliver_carried_event();
   Exit exit;
   for (;;) {
@@ -161,7 +163,7 @@ void Interpreter::publish(i64 start) {
 bool Interpreter::step_one() {
   Exit exit;
   retired_before_run_ = cpu_.state.instructions_retired;
-  cpu_.running.countdown = 1;
+  cpu_.running.countdown = run_start_ = 1;
   deliver_carried_event();
   if (look_at_signals(exit) || look_at_activity(exit)) return false;
   update_attention();
@@ -181,7 +183,7 @@ bool Interpreter::set_breakpoints(std::span<const u64> linear) {
 Exit Interpreter::step() {
   Exit exit{.kind = ExitKind::Debug};
   retired_before_run_ = cpu_.state.instructions_retired;
-  cpu_.running.countdown = 1;
+  cpu_.running.countdown = run_start_ = 1;
   const bool only_interrupt = cpu_.signals.load() == Signals::kIntr && cpu_.state.activity == Activity::Running;
   if ((only_interrupt || !look_at_signals(exit)) && !look_at_activity(exit)) {
     update_attention();

@@ -44,6 +44,10 @@ class Interpreter final : public Engine {
   Exit step() override;
   u64 instructions() const override { return published_.load(std::memory_order_relaxed); }
 
+  u64 instructions_here() const override {
+    return retired_before_run_ + static_cast<u64>(run_start_ - cpu_.running.countdown);
+  }
+
   // Executes one instruction (or one iteration of a repeated one, or delivers one event). Only between run() calls.
   bool step_one();
   void set_observer(Observer* observer) { observer_ = observer; }
@@ -80,6 +84,7 @@ class Interpreter final : public Engine {
   u64 held_traps_ = 0;  // DR6 bits that MOV SS holds back
   std::atomic<u64> published_{0};
   u64 retired_before_run_ = 0;
+  i64 run_start_ = 0;  // the countdown that the run began with
 
   std::mutex written_mutex_;
   std::vector<WrittenRange> written_;

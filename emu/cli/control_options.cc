@@ -32,6 +32,18 @@ Result<void> handle_mon(Config& config, const std::string& value) {
   return {};
 }
 
+// QEMU's words; time is always skipped when the CPU sleeps (sleep=off there), and never held to the host's.
+Result<void> handle_icount(Config& config, const std::string& value) {
+  OptionString options = OptionString::parse(value, "shift");
+  std::string shift = "auto", text;
+  options.take("shift", shift);
+  options.take("sleep", text);
+  if (options.take("align", text) && text != "off") return Error{"not supported: align=" + text + ": -icount"};
+  TRY(options.finish("-icount"));
+  config.icount_shift = shift == "auto" ? 0 : static_cast<unsigned>(TRY(parse_number(shift, 0, 10, "-icount shift")));
+  return {};
+}
+
 // A machine that is watched over VNC opens no window.
 Result<void> handle_vnc(Config& config, const std::string& value) {
   config.vnc = value == "none" ? "" : value;

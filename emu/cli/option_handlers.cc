@@ -516,6 +516,13 @@ Result<void> handle_object(Config& config, const std::string& value) {
 }
 
 Result<void> finish_config(Config& config) {
+  if (config.icount_shift) {
+    if (config.cpus > 1) return Error{"more than one CPU: -icount; use -smp 1"};
+    if (config.accelerator_given && config.accelerators.front() != "interp")
+      return Error{"only the interpreter counts instructions: -icount; use -accel interp"};
+    // The same calendar on every run.
+    if (config.rtc_base == "utc") config.rtc_base = "2026-01-01T00:00:00";
+  }
   TRY(check_drives(config));
   if (config.kernel.empty() && !config.initrd.empty()) return Error{"-initrd without -kernel: " + config.initrd};
   if (config.kernel.empty() && !config.append.empty()) return Error{"-append without -kernel: " + config.append};

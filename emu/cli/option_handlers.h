@@ -49,6 +49,7 @@ Result<void> handle_mon(machine::Config& config, const std::string& value);
 Result<void> handle_gdb(machine::Config& config, const std::string& value);
 Result<void> handle_gdb_default(machine::Config& config, const std::string& value);
 Result<void> handle_vnc(machine::Config& config, const std::string& value);
+Result<void> handle_icount(machine::Config& config, const std::string& value);
 Result<void> handle_budget(machine::Config& config, const std::string& value);
 Result<void> handle_log_items(machine::Config& config, const std::string& value);
 

@@ -104,6 +104,8 @@ constexpr OptionRow kOptions[] = {
     {"s", "", "Control", "same as -gdb tcp::1234", handle_gdb_default},
     {"loadvm", "NAME", "Control", "begin from a snapshot: a name inside the qcow2 drives, or file:PATH",
      set_text<&Config::loadvm>},
+    {"icount", "[shift=]N|auto", "Control", "guest time by instructions, 2^N ns each; idle time is skipped",
+     handle_icount},
     {"S", "", "Control", "do not start the CPUs until told so", set_flag<&Config::start_paused>},
     {"no-reboot", "", "Control", "exit instead of rebooting", set_flag<&Config::no_reboot>},
     {"no-shutdown", "", "Control", "stop instead of exiting at power-off", set_flag<&Config::no_shutdown>},
@@ -123,7 +125,6 @@ constexpr OptionRow kOptions[] = {
 constexpr RefusedOption kRefused[] = {
     {"virtfs", "share files through a disk image (-drive) or the network (-netdev user)"},
     {"fsdev", "share files through a disk image (-drive)"},
-    {"icount", "use -budget to bound a run"},
     {"record", "take a copy of the disk image with -snapshot"},
     {"replay", "take a copy of the disk image with -snapshot"},
     {"numa", "use -smp without a NUMA topology"},

@@ -137,6 +137,7 @@ void EventLoop::post(std::function<void()> task) {
     tasks_.push_back(std::move(task));
   }
   if (first) wake();
+  if (held_) held_();
 }
 
 void EventLoop::wake() {
@@ -177,7 +178,7 @@ void EventLoop::wait(i64 timeout_ns) {
 bool EventLoop::dispatch() {
   bool ran = run_ready();
   ran |= run_timers();
-  ran |= run_tasks();
+  if (!held_) ran |= run_tasks();
   return ran;
 }
 

@@ -54,6 +54,8 @@ class EventLoop final : public bus::Executor {
   void wait(i64 timeout_ns);
   // Runs what the last wait() found, due timers and posted tasks. True if anything ran. With the lock.
   bool dispatch();
+  // From now on dispatch() leaves posted tasks to run_posted(), and each post() calls `posted`.
+  void hold_posted(std::function<void()> posted) { held_ = std::move(posted); }
   // Only the posted tasks, also in the middle of a dispatch(). True if any ran.
   bool run_posted() { return run_tasks(); }
   template <class Lock>
@@ -92,6 +94,7 @@ class EventLoop final : public bus::Executor {
   std::multimap<i64, std::pair<TimerId, std::function<void()>>> timers_;
   std::deque<std::function<void()>> tasks_;
   std::vector<Ready> ready_;
+  std::function<void()> held_;
   unsigned always_ready_ = 0;
   u64 next_generation_ = 1;
   TimerId next_timer_ = 1;

@@ -16,6 +16,7 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::submit(std::function<void()> job) {
+  if (max_threads_ == 0) return job();
   const std::scoped_lock lock(mutex_);
   jobs_.push_back(std::move(job));
   if (idle_ >= jobs_.size()) return wake_.notify_one();

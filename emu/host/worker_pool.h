@@ -14,6 +14,7 @@ namespace xm::host {
 
 class WorkerPool {
  public:
+  // With no threads jobs run where they are submitted (-icount).
   explicit WorkerPool(unsigned max_threads = 4) : max_threads_(max_threads) {}
   // Finishes everything that was submitted.
   ~WorkerPool();

@@ -149,8 +149,9 @@ struct Config {
   DisplayKind display = DisplayKind::Default;
   std::string vga = "std";  // std, none
   bool full_screen = false;
-  std::string loadvm;  // snapshot to begin from; empty: reset
-  std::string vnc;     // words of -vnc; empty: none
+  std::optional<unsigned> icount_shift;  // -icount: an instruction takes 2^shift ns of guest time
+  std::string loadvm;                    // snapshot to begin from; empty: reset
+  std::string vnc;                       // words of -vnc; empty: none
 
   bool start_paused = false;
   bool no_reboot = false;

@@ -27,7 +27,12 @@ constexpr u32 kRequestReset = 1, kRequestPowerOff = 2, kRequestQuit = 4, kReques
 }  // namespace
 
 Machine::Machine(Config config) : config_(std::move(config)) {
-  clock_ = std::make_unique<bus::VirtualClock>(host_clock_);
+  if (config_.icount_shift) {
+    instruction_clock_ = std::make_unique<InstructionClock>(*config_.icount_shift);
+    clock_ = std::make_unique<bus::VirtualClock>(*instruction_clock_);
+  } else {
+    clock_ = std::make_unique<bus::VirtualClock>(host_clock_);
+  }
 }
 
 Machine::~Machine() {
@@ -54,7 +59,11 @@ Result<void> Machine::build() {
   TRY(open_log());
   loop_ = TRY(host::EventLoop::create());
   if (config_.strict) log_.set_trap(LogItem::Unimp, [this] { request_quit(exit_status::kUnimplemented); });
-  clock_->on_earlier_deadline([this] { loop_->wake(); });
+  // With -icount the vCPU runs the timers: it must look again when one is armed that is nearer than it knows.
+  clock_->on_earlier_deadline([this] {
+    if (instruction_clock_ != nullptr && !vcpus_.empty()) vcpus_.front()->engine().signals().set(cpu::Signals::kStop);
+    loop_->wake();
+  });
   TRY(open_characters());
 
   std::vector<devices::CharBackend*> serials;
@@ -152,6 +161,8 @@ Result<void> Machine::make_vcpus() {
       .apic = board_->apic(),
       .tsc_frequency_hz = maker_->tsc_frequency_hz(),
       .host_tsc = maker_->host_tsc(),
+      .instruction_clock = instruction_clock_.get(),
+      .settle = [this] { settle(); },
       .code_written =
           [this](unsigned from, GuestPhys address, u64 size_bytes) {
             for (std::size_t i = 0; i < vcpus_.size(); i++) {
@@ -228,7 +239,7 @@ int Machine::run() {
   }
   switcher_->start();
   for (auto& vcpu : vcpus_) vcpu->start_thread();
-  watch_engine_speed();
+  if (instruction_clock_ == nullptr) watch_engine_speed();
   if (config_.budget_seconds) {
     loop_->add_timer(host::EventLoop::now_ns() + static_cast<i64>(*config_.budget_seconds * 1e9),
                      [this] { request_quit(exit_status::kBudget); });
@@ -237,19 +248,23 @@ int Machine::run() {
     const std::scoped_lock lock(lock_);
     resume();
   }
+  // With -icount outcomes wait until the vCPU is between two blocks, and make it look.
+  if (instruction_clock_ != nullptr)
+    loop_->hold_posted([this] { vcpus_.front()->engine().signals().set(cpu::Signals::kStop); });
   while (!quit_) {
     i64 timeout_ns = -1;
     {
       const std::scoped_lock lock(lock_);
       const Nanos deadline = clock_->next_deadline();
-      if (running_ && deadline != bus::VirtualClock::kNever) {
+      if (running_ && instruction_clock_ == nullptr && deadline != bus::VirtualClock::kNever) {
         timeout_ns = std::max<i64>(0, deadline - clock_->now());
       }
     }
     loop_->wait(timeout_ns);
     const std::scoped_lock lock(lock_);
     loop_->dispatch();
-    if (running_) clock_->run_due();
+    if (running_ && instruction_clock_ == nullptr) clock_->run_due();
+    if (instruction_clock_ != nullptr && !vcpus_.front()->counting()) loop_->run_posted();
     handle_requests();
   }
   const std::scoped_lock lock(lock_);
@@ -427,6 +442,11 @@ void Machine::settle() {
   do {
     board_->drain_drives();
   } while (loop_->run_posted());
+}
+
+void Machine::set_guest_time(Nanos now) {
+  host_clock_.set(now);
+  if (instruction_clock_ != nullptr) instruction_clock_->set(now, vcpus_.front()->engine().instructions());
 }
 
 void Machine::power_button() {

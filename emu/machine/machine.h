@@ -21,6 +21,7 @@
 #include "emu/machine/board.h"
 #include "emu/machine/config.h"
 #include "emu/machine/host_clock.h"
+#include "emu/machine/instruction_clock.h"
 #include "emu/machine/vcpu_thread.h"
 
 namespace xm::host {
@@ -68,7 +69,7 @@ class Machine final : private BoardOwner {
   void power_button();
   // While stopped: lets what disks still do come to its end, outcomes included, and runs the timers that are due.
   void settle();
-  void set_guest_time(Nanos now) { host_clock_.set(now); }  // while stopped
+  void set_guest_time(Nanos now);  // while stopped
   // While stopped: lets only this vCPU run, for one instruction; then everything stands still again.
   void step(unsigned cpu);
   // The vCPU that ended the last run by ExitKind::Debug; -1 after any other stop. Valid in MachineEvent::Stop.
@@ -129,6 +130,7 @@ class Machine final : private BoardOwner {
   Log log_;
   std::mutex lock_;
   HostClock host_clock_;
+  std::unique_ptr<InstructionClock> instruction_clock_;  // with -icount, instead of host_clock_
   std::unique_ptr<bus::VirtualClock> clock_;
   std::unique_ptr<host::EventLoop> loop_;
   std::unique_ptr<host::TerminalMux> terminal_;

@@ -32,6 +32,8 @@ struct Pc::DriveEntry {
 
 struct Pc::Drives {
   using Entry = DriveEntry;
+  static constexpr unsigned kThreads = 4;
+  explicit Drives(unsigned threads) : pool(threads) {}
   host::WorkerPool pool;
   std::list<Entry> entries;
   std::unique_ptr<devices::PciFunction> ide;

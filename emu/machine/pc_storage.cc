@@ -84,7 +84,7 @@ Result<void> Pc::open_medium(DriveEntry& entry, const DriveConfig& config) {
 }
 
 Result<void> Pc::build_storage() {
-  drives_ = std::make_unique<Drives>();
+  drives_ = std::make_unique<Drives>(parts_.config.icount_shift ? 0 : Drives::kThreads);
   const bus::IrqLine primary(interrupts_.isa(), 14);
   const bus::IrqLine secondary(interrupts_.isa(), 15);
   auto ide = std::make_unique<devices::Piix3Ide>(pci_environment(), devices::Piix3Ide::Wires{primary, secondary});

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -126,6 +127,45 @@ void VcpuThread::park_here() {
   if (!quit_) engine_->signals().clear(Signals::kStop);  // asked for while it was parked already
 }
 
+u64 VcpuThread::budget_left() const {
+  const u64 done = engine_->instructions();
+  return budget_ > done ? budget_ - done : 0;
+}
+
+cpu::Exit VcpuThread::run_engine() {
+  if (world_.instruction_clock != nullptr) return run_by_instructions();
+  return engine_->run({.instructions = budget_left()});
+}
+
+// From one timer to the next; an idle CPU's time is skipped. What is due happens between two runs of the engine, at
+// instruction counts that depend on the guest alone.
+cpu::Exit VcpuThread::run_by_instructions() {
+  InstructionClock& clock = *world_.instruction_clock;
+  clock.own(*engine_);
+  counting_ = true;
+  const auto settled_deadline = [&](bool idle) {
+    const std::scoped_lock lock(world_.lock);
+    world_.settle();
+    const Nanos deadline = world_.clock.next_deadline();
+    if (idle && deadline != bus::VirtualClock::kNever) {
+      clock.skip_to(deadline);
+      world_.settle();
+    }
+    return deadline;
+  };
+  for (;;) {
+    const Nanos deadline = settled_deadline(false);
+    const u64 until = deadline == bus::VirtualClock::kNever ? ~u64{0} : clock.instructions_until(deadline);
+    const u64 left = budget_left();
+    const cpu::Exit exit = engine_->run({.instructions = std::min(left, until)});
+    if (exit.kind == cpu::ExitKind::Budget && until < left) continue;
+    const bool asleep = exit.kind == cpu::ExitKind::Halt && settled_deadline(true) == bus::VirtualClock::kNever;
+    if (exit.kind == cpu::ExitKind::Halt && !asleep) continue;
+    counting_ = false;
+    return exit;
+  }
+}
+
 void VcpuThread::loop() {
   while (true) {
     park_here();
@@ -133,10 +173,9 @@ void VcpuThread::loop() {
       const std::scoped_lock lock(park_mutex_);
       if (quit_) return;
     }
-    const u64 done = engine_->instructions();
     if (std::exchange(pass_breakpoint_, false)) static_cast<void>(engine_->step());
     const bool stepping = std::exchange(step_wanted_, false);
-    cpu::Exit exit = stepping ? engine_->step() : engine_->run({.instructions = budget_ > done ? budget_ - done : 0});
+    cpu::Exit exit = stepping ? engine_->step() : run_engine();
     // A step of a CPU that is halted ends at once.
     if (stepping && exit.kind != cpu::ExitKind::Shutdown) exit.kind = cpu::ExitKind::Debug;
     switch (exit.kind) {
@@ -285,6 +324,13 @@ void VcpuThread::set_ferr(bool level) {
 
 u64 VcpuThread::random() {
   u64 value = 0;
+  if (world_.instruction_clock != nullptr) {
+    // The same sequence on every run: splitmix64.
+    value = random_state_ += 0x9E3779B97F4A7C15;
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9;
+    value = (value ^ value >> 27) * 0x94D049BB133111EB;
+    return value ^ value >> 31;
+  }
   static_cast<void>(!::getrandom(&value, sizeof value, 0));
   return value;
 }

@@ -20,6 +20,7 @@
 #include "emu/bus/interrupt_source.h"
 #include "emu/bus/port_space.h"
 #include "emu/bus/virtual_clock.h"
+#include "emu/machine/instruction_clock.h"
 
 namespace xm::machine {
 
@@ -59,6 +60,9 @@ struct VcpuWorld {
   ApicPort& apic;
   u64 tsc_frequency_hz;
   bool host_tsc;  // the time-stamp counter is the host's own
+  // With -icount: guest time, and what makes everything that is due happen now (machine lock held). Else null.
+  InstructionClock* instruction_clock = nullptr;
+  std::function<void()> settle;
   // Tells every other vCPU of a write to a page with decoded code.
   std::function<void(unsigned from, GuestPhys, u64)> code_written;
   // Engine exits that are the machine's business (Shutdown, Debug, Unimplemented, Budget); on the vCPU's thread.
@@ -89,6 +93,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void quit();  // ends and joins the thread
   // The host's number of this thread (gettid); 0 before it runs.
   int host_thread_id() const { return host_thread_id_.load(); }
+  // With -icount: the thread is between two halts, and runs timers and outcomes itself.
+  bool counting() const { return counting_.load(); }
   // CPU time this thread has used so far.
   i64 cpu_time_ns();
   // After the next unpark() the thread executes one instruction and tells the machine (ExitKind::Debug).
@@ -133,6 +139,9 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   void map_changed(const bus::FlatView& view) override;
   void signal(u32 mask);
   void loop();
+  cpu::Exit run_engine();
+  cpu::Exit run_by_instructions();
+  u64 budget_left() const;
   void park_here();
   void sleep_until_signal(u32 seen);
 
@@ -145,6 +154,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   u64 budget_ = ~u64{0};
   PortWatch* port_watch_ = nullptr;
   PortWatch* switch_watch_ = nullptr;
+  std::atomic<bool> counting_{false};
+  u64 random_state_ = 0;  // with -icount
   std::atomic<int> host_thread_id_{0};
   bool step_wanted_ = false, pass_breakpoint_ = false;
 
