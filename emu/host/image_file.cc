@@ -75,7 +75,7 @@ Result<std::unique_ptr<BlockImage>> open_layer(const std::string& path, const Im
       return Error{"cannot read disk image: " + path + ": input/output error"};
     format = guess_format(sector);
     TRY(check_format_name(format));
-    if (format == "raw" && !options.read_only && !options.quiet) {
+    if (format == "raw" && !options.read_only && !options.quiet && TRY(file.size_bytes()) != 0) {
       std::fprintf(stderr,
                    "xiaoma: warning: image format was guessed to be raw: %s; writes that make it look like another "
                    "format are refused, say format=raw to allow them\n",

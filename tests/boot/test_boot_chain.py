@@ -8,6 +8,7 @@ import unittest
 
 import chain_images as images
 from guest import Guest
+from test_linux_kernel import images as debian
 
 QEMU = shutil.which("qemu-system-x86_64")
 PROMPT = r"~ # "
@@ -141,7 +142,6 @@ class Systems(Chain):
             guest.expect_screen(r"Pass +[0-9]+%|Test #", timeout=WAIT)
 
     def test_linux(self):
-        from test_linux_kernel import images as debian
         kernel, initrd = debian()
         config = "timeout 0\nentry Linux\n linux /boot/vmlinuz console=ttyS0 loaded=ours\n initrd /boot/busybox.gz\n"
         disk = images.disk_with("linux.img", config, [(kernel, "/boot/vmlinuz"), (initrd, "/boot/busybox.gz")])
@@ -195,7 +195,7 @@ class Failures(Chain):
 
     def test_little_memory(self):
         disk = images.disk_with("memory.img", "timeout 0\nentry A\n kernel /boot/vmxiaoma\n initrd /boot/initramfs.cpio.gz\n")
-        with self.machine(*virtio(disk), memory="2") as guest:
+        with self.machine(*virtio(disk), memory="3") as guest:
             guest.expect(r"xiaoma: error: (no memory for /boot/initramfs|/boot/vmxiaoma needs \d+ MiB)", timeout=WAIT)
 
     def test_no_configuration(self):

@@ -389,9 +389,9 @@ programs:
     entry integers, 300000, 0, "kernel-integers"
     entry branches, 300000, 0, "kernel-branch"
     entry memory, 4, 0, "kernel-memory"
-    entry system_calls, 20000, 1, "system-calls"
-    entry page_faults, 5000, 0, "page-faults"
-    entry address_spaces, 5000, 0, "cr3-switches"
+    entry system_calls, 400000, 1, "system-calls"
+    entry page_faults, 50000, 0, "page-faults"
+    entry address_spaces, 50000, 0, "cr3-switches"
     dq 0
 
 align 8

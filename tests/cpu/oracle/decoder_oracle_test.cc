@@ -134,9 +134,13 @@ bool is_capstone_weakness(const Code& code, CodeSize mode, const Verdict& mine, 
     if (insn.operand_size_prefix && insn.address_size_prefix) return true;  // SSE rows missing with 66 and 67
     static const std::set<Operation> incomplete = {
         Operation::Nop,    Operation::Prefetchw, Operation::Mov, Operation::Lfence,         Operation::Mfence,
-        Operation::Sfence, Operation::Ud0,       Operation::Ud1, Operation::Vbroadcasti128,
+        Operation::Sfence, Operation::Ud0,       Operation::Ud1, Operation::Vbroadcasti128, Operation::Clzero,
     };
     if (incomplete.count(insn.operation) != 0) return true;
+    // VAES and VPCLMULQDQ: the 256-bit forms are younger than Capstone 4.
+    static const std::set<Operation> wide = {Operation::Aesenc, Operation::Aesenclast, Operation::Aesdec,
+                                             Operation::Aesdeclast, Operation::Pclmulqdq};
+    if (insn.vex_l == 1 && wide.count(insn.operation) != 0) return true;
     return insn.rep != RepPrefix::None;  // F2, F3 before a segment prefix are lost
   }
   switch (insn.operation) {
@@ -147,6 +151,9 @@ bool is_capstone_weakness(const Code& code, CodeSize mode, const Verdict& mine, 
     case Operation::Jcc:
       if (mode == CodeSize::Bits64 && (insn.operand_size_prefix || insn.rex != 0)) return true;
       break;
+    // SSE4a with immediates [AMD4 EXTRQ, INSERTQ]: read as VMREAD, two bytes shorter.
+    case Operation::Extrq:
+    case Operation::Insertq: return true;
     // No ModRM byte on UD0 and UD1.
     case Operation::Ud0:
     case Operation::Ud1: return true;
