@@ -61,7 +61,8 @@ Result<void> Machine::build() {
   if (config_.strict) log_.set_trap(LogItem::Unimp, [this] { request_quit(exit_status::kUnimplemented); });
   // With -icount the vCPU runs the timers: it must look again when one is armed that is nearer than it knows.
   clock_->on_earlier_deadline([this] {
-    if (instruction_clock_ != nullptr && !vcpus_.empty()) vcpus_.front()->engine().signals().set(cpu::Signals::kStop);
+    if (instruction_clock_ != nullptr && !vcpus_.empty() && !vcpus_.front()->settling())
+      vcpus_.front()->engine().signals().set(cpu::Signals::kStop);
     loop_->wake();
   });
   TRY(open_characters());
@@ -250,7 +251,9 @@ int Machine::run() {
   }
   // With -icount outcomes wait until the vCPU is between two blocks, and make it look.
   if (instruction_clock_ != nullptr)
-    loop_->hold_posted([this] { vcpus_.front()->engine().signals().set(cpu::Signals::kStop); });
+    loop_->hold_posted([this] {
+      if (!vcpus_.front()->settling()) vcpus_.front()->engine().signals().set(cpu::Signals::kStop);
+    });
   while (!quit_) {
     i64 timeout_ns = -1;
     {

@@ -145,12 +145,14 @@ cpu::Exit VcpuThread::run_by_instructions() {
   counting_ = true;
   const auto settled_deadline = [&](bool idle) {
     const std::scoped_lock lock(world_.lock);
+    settling_ = true;
     world_.settle();
     const Nanos deadline = world_.clock.next_deadline();
     if (idle && deadline != bus::VirtualClock::kNever) {
       clock.skip_to(deadline);
       world_.settle();
     }
+    settling_ = false;
     return deadline;
   };
   for (;;) {

@@ -95,6 +95,8 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   int host_thread_id() const { return host_thread_id_.load(); }
   // With -icount: the thread is between two halts, and runs timers and outcomes itself.
   bool counting() const { return counting_.load(); }
+  // It does so at this moment, and will look at the nearest deadline afterwards.
+  bool settling() const { return settling_.load(); }
   // CPU time this thread has used so far.
   i64 cpu_time_ns();
   // After the next unpark() the thread executes one instruction and tells the machine (ExitKind::Debug).
@@ -154,7 +156,7 @@ class VcpuThread final : public cpu::BusPort, public bus::CpuPins, private bus::
   u64 budget_ = ~u64{0};
   PortWatch* port_watch_ = nullptr;
   PortWatch* switch_watch_ = nullptr;
-  std::atomic<bool> counting_{false};
+  std::atomic<bool> counting_{false}, settling_{false};
   u64 random_state_ = 0;  // with -icount
   std::atomic<int> host_thread_id_{0};
   bool step_wanted_ = false, pass_breakpoint_ = false;
