@@ -29,15 +29,15 @@ STRESS = """#!/bin/sh
 n=0
 while :; do
   n=$((n + 1))
-  d=/work/d$((n % 7))
+  d=/data/d$((n % 7))
   mkdir -p $d
   yes "file $n of the run $1" | head -c $((n * 977 % 150000)) > $d/f$n
   cp $d/f$n $d/c$n
-  mv $d/c$n /work/d$(((n + 3) % 7))/m$n 2>/dev/null
+  mv $d/c$n /data/d$(((n + 3) % 7))/m$n 2>/dev/null
   ln $d/f$n $d/l$n
-  rm -f /work/d$((n % 5))/[fl]$((n - 20)) /work/d$((n % 7))/m$((n - 9))
+  rm -f /data/d$((n % 5))/[fl]$((n - 20)) /data/d$((n % 7))/m$((n - 9))
   if [ $((n % 5)) = 0 ]; then
-    yes "kept $n $1" | head -c $((n * 331 % 60000 + 1)) | dd of=/work/kept$n bs=100000 iflag=fullblock conv=fsync 2>/dev/null
+    yes "kept $n $1" | head -c $((n * 331 % 60000 + 1)) | dd of=/data/kept$n bs=100000 iflag=fullblock conv=fsync 2>/dev/null
     echo "KEPT $n"
   fi
 done
@@ -50,7 +50,7 @@ def tool(name):
 
 def make_disk(image, root, options, megabytes):
     shutil.rmtree(root, ignore_errors=True)
-    for name in ('bin', 'sbin', 'dev', 'proc', 'tmp', 'work'):
+    for name in ('bin', 'sbin', 'dev', 'proc', 'tmp', 'data'):
         os.makedirs(os.path.join(root, name))
     shutil.copy('/bin/busybox', os.path.join(root, 'bin'))
     applets = subprocess.run(['/bin/busybox', '--list'], check=True, capture_output=True, text=True).stdout.split()
@@ -89,27 +89,27 @@ class Report:
 
 
 WORK = (
-    ('many small files', 'mkdir /work/many; i=0; while [ $i -lt 1500 ]; do echo $i > /work/many/a-name-of-some-length-$i; i=$((i+1)); done; ls /work/many | wc -l', '1500'),
-    ('found by name', 'cat /work/many/a-name-of-some-length-1234', '1234'),
-    ('a big file', 'dd if=/dev/zero bs=64k count=300 2>/dev/null | tr "\\0" x > /work/big; md5sum /work/big; wc -c < /work/big', '19660800'),
-    ('copy of it', 'cp /work/big /work/big2; cmp /work/big /work/big2 && echo same', 'same'),
-    ('a sparse file', 'dd if=/dev/zero of=/work/sparse bs=1 count=1 seek=50000000 2>/dev/null; du -k /work/sparse', '/work/sparse'),
-    ('links', 'ln /work/big /work/hard; ln -s /work/big /work/soft; stat -c %h /work/big; readlink /work/soft', '/work/big'),
-    ('long symlink', f'ln -s {"y" * 150} /work/long; readlink /work/long', 'y' * 150),
-    ('rename over', 'echo one > /work/r1; echo two > /work/r2; mv /work/r1 /work/r2; cat /work/r2', 'one'),
-    ('move a directory', 'mkdir -p /work/p/q/r /work/t; mv /work/p/q /work/t/; ls -a /work/t/q; stat -c %h /work/p /work/t', 'r'),
-    ('not empty', 'rmdir /work/t 2>&1', 'not empty'),
-    ('truncate', 'truncate -s 1000 /work/big2; wc -c < /work/big2; truncate -s 5000 /work/big2; tail -c 100 /work/big2 | hexdump | tail -n 1', '64'),
-    ('fallocate', 'fallocate -l 3000000 /work/fa; stat -c %s /work/fa; du -k /work/fa', '3000000'),
-    ('modes', 'chmod 4751 /work/fa; chown 12:34 /work/fa; stat -c %a:%u:%g /work/fa', '751:12:34'),
-    ('nodes', 'mknod /work/n1 c 5 1; mknod /work/n2 b 300 70000; mkfifo /work/n3; stat -c %t:%T /work/n2', '12c:11170'),
-    ('open and removed', 'exec 5>/work/gone; rm /work/gone; echo still >&5; ls /work/gone 2>&1; exec 5>&-', 'No such file'),
-    ('remove many', 'rm /work/many/*[02468]; ls /work/many | wc -l', '750'),
-    ('a tree', 'cp -a /bin /work/bin; cp -a /work/bin /work/bin2; rm -r /work/bin; ls /work/bin2 | wc -l', ''),
-    ('tar', 'tar cf /work/t.tar -C /work bin2 many && mkdir /work/x && tar xf /work/t.tar -C /work/x && diff -r /work/many /work/x/many && echo equal', 'equal'),
-    ('space', 'df /work | tail -n 1', '%'),
+    ('many small files', 'mkdir /data/many; i=0; while [ $i -lt 1500 ]; do echo $i > /data/many/a-name-of-some-length-$i; i=$((i+1)); done; ls /data/many | wc -l', '1500'),
+    ('found by name', 'cat /data/many/a-name-of-some-length-1234', '1234'),
+    ('a big file', 'dd if=/dev/zero bs=64k count=300 2>/dev/null | tr "\\0" x > /data/big; md5sum /data/big; wc -c < /data/big', '19660800'),
+    ('copy of it', 'cp /data/big /data/big2; cmp /data/big /data/big2 && echo same', 'same'),
+    ('a sparse file', 'dd if=/dev/zero of=/data/sparse bs=1 count=1 seek=50000000 2>/dev/null; du -k /data/sparse', '/data/sparse'),
+    ('links', 'ln /data/big /data/hard; ln -s /data/big /data/soft; stat -c %h /data/big; readlink /data/soft', '/data/big'),
+    ('long symlink', f'ln -s {"y" * 150} /data/long; readlink /data/long', 'y' * 150),
+    ('rename over', 'echo one > /data/r1; echo two > /data/r2; mv /data/r1 /data/r2; cat /data/r2', 'one'),
+    ('move a directory', 'mkdir -p /data/p/q/r /data/t; mv /data/p/q /data/t/; ls -a /data/t/q; stat -c %h /data/p /data/t', 'r'),
+    ('not empty', 'rmdir /data/t 2>&1', 'not empty'),
+    ('truncate', 'truncate -s 1000 /data/big2; wc -c < /data/big2; truncate -s 5000 /data/big2; tail -c 100 /data/big2 | hexdump | tail -n 1', '64'),
+    ('fallocate', 'fallocate -l 3000000 /data/fa; stat -c %s /data/fa; du -k /data/fa', '3000000'),
+    ('modes', 'chmod 4751 /data/fa; chown 12:34 /data/fa; stat -c %a:%u:%g /data/fa', '751:12:34'),
+    ('nodes', 'mknod /data/n1 c 5 1; mknod /data/n2 b 300 70000; mkfifo /data/n3; stat -c %t:%T /data/n2', '12c:11170'),
+    ('open and removed', 'exec 5>/data/gone; rm /data/gone; echo still >&5; ls /data/gone 2>&1; exec 5>&-', 'No such file'),
+    ('remove many', 'rm /data/many/*[02468]; ls /data/many | wc -l', '750'),
+    ('a tree', 'cp -a /bin /data/bin; cp -a /data/bin /data/bin2; rm -r /data/bin; ls /data/bin2 | wc -l', ''),
+    ('tar', 'tar cf /data/t.tar -C /data bin2 many && mkdir /data/x && tar xf /data/t.tar -C /data/x && diff -r /data/many /data/x/many && echo equal', 'equal'),
+    ('space', 'df /data | tail -n 1', '%'),
     ('sync', 'sync; echo synced', 'synced'),
-    ('remount', 'mount -o remount,ro / && touch /work/zz 2>&1; mount -o remount,rw / && touch /work/zz && echo again', 'again'),
+    ('remount', 'mount -o remount,ro / && touch /data/zz 2>&1; mount -o remount,rw / && touch /data/zz && echo again', 'again'),
 )
 
 
@@ -126,7 +126,7 @@ def forms(args, out, report):
             for what, line, expected in WORK:
                 _, output = guest.run(line, 300)
                 report.check(expected in output, f'{name}: {what}', f'expected {expected!r}, the guest said:\n{output}')
-            _, sums = guest.run('cd /work; md5sum big big2 hard t.tar x/many/*99; cd /', 60)
+            _, sums = guest.run('cd /data; md5sum big big2 hard t.tar x/many/*99; cd /', 60)
             guest.send('mount -o remount,ro /; poweroff -f\n')
             guest.process.wait(60)
         except (GuestError, subprocess.TimeoutExpired) as error:
@@ -136,13 +136,13 @@ def forms(args, out, report):
             guest.close()
         status, text = fsck(image)
         report.check(status == 0, f'{name}: e2fsck', text)
-        dump = subprocess.run([tool('debugfs'), '-R', 'cat /work/t.tar', image], capture_output=True).stdout
+        dump = subprocess.run([tool('debugfs'), '-R', 'cat /data/t.tar', image], capture_output=True).stdout
         digest = subprocess.run(['md5sum'], input=dump, capture_output=True).stdout.decode().split()[0]
         report.check(digest in sums, f'{name}: content by debugfs', sums)
 
 
 def kept_files(image):
-    listing = subprocess.run([tool('debugfs'), '-R', 'ls -p /work', image], capture_output=True, text=True).stdout
+    listing = subprocess.run([tool('debugfs'), '-R', 'ls -p /data', image], capture_output=True, text=True).stdout
     return {line.split('/')[5] for line in listing.splitlines() if line.count('/') >= 6}
 
 
@@ -179,7 +179,7 @@ def cuts(args, out, report):
         report.check(status == 0 and not bad, f'cut {turn}: e2fsck after replay', first.stdout + text)
         lost = []
         for name, content in kept.items():
-            there = subprocess.run([tool('debugfs'), '-R', f'cat /work/{name}', copy], capture_output=True).stdout
+            there = subprocess.run([tool('debugfs'), '-R', f'cat /data/{name}', copy], capture_output=True).stdout
             if there != content:
                 lost.append(f'{name}: {len(there)} of {len(content)} bytes')
         report.check(not lost, f'cut {turn}: {len(told)} synced files', lost)

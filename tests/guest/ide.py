@@ -68,7 +68,7 @@ def main():
                 ('mount the CD', 'mkdir /mnt; mount -t iso9660 /dev/sr0 /mnt; cat "/mnt/A long Name.txt"', 'hello from a CD'),
                 ('content', 'md5sum /mnt/link', digest),
                 ('Rock Ridge symlink', 'readlink /mnt/link', 'sub/deep/../deep/big'),
-                ('copy to the disk', 'cp /mnt/sub/deep/big /work/big; sync; md5sum /work/big', digest),
+                ('copy to the disk', 'cp /mnt/sub/deep/big /data/big; sync; md5sum /data/big', digest),
                 ('a CD is read-only', 'touch /mnt/x 2>&1', 'Read-only'),
                 ('unmount', 'umount /mnt; ls /mnt | wc -l', '0'),
                 ('by DMA', 'cat /proc/interrupts', 'ata_piix')):
