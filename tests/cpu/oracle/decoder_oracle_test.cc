@@ -88,6 +88,8 @@ bool is_excused_text(const Verdict& mine, const Verdict& theirs, const Insn& ins
     case Operation::Mov:
       return insn.operands[0].kind == OperandKind::MemoryOffset || insn.operands[1].kind == OperandKind::MemoryOffset;
     case Operation::Fucomp: return true;
+    // Zydis lists the address that CLZERO takes from rAX.
+    case Operation::Clzero: return true;
     default: break;
   }
   return false;

@@ -94,9 +94,7 @@ std::string VectorRunner::run(const MooTest& test, Chip chip, u16 flags_mask) {
 
 std::string vectors_folder(const std::string& name) {
   const char* shared = std::getenv("XIAOMA_SHARED");
-  const std::string here = __FILE__;
-  const std::string root(here, 0, here.rfind("tests/cpu/"));
-  const std::string base(shared != nullptr ? std::string(shared) : root + "../shared");
+  const std::string base(shared != nullptr ? shared : XM_SOURCE_DIR "/../shared");
   const std::string folder = base + "/data/singlestep/" + name;
   return std::filesystem::is_directory(folder) ? folder : "";
 }

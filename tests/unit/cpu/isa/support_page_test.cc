@@ -10,9 +10,7 @@
 namespace xm::cpu {
 
 TEST(SupportPage, IsWhatTheTableSays) {
-  // Tests live in tests/unit/cpu/isa of the source tree; __FILE__ leads there from any build folder.
-  const std::string here = __FILE__;
-  std::ifstream file(here.substr(0, here.rfind("tests/")) + "docs/isa-support.md");
+  std::ifstream file(XM_SOURCE_DIR "/docs/isa-support.md");
   ASSERT_TRUE(file) << "docs/isa-support.md is missing";
   const std::string page{std::istreambuf_iterator<char>(file), {}};
   EXPECT_TRUE(page == support_page()) << "regenerate: build/release/tests/isa_support > docs/isa-support.md";
