@@ -62,6 +62,8 @@ enum SkbPacketType : u8 {
 };
 
 // Why a packet was dropped: counted by reason, /proc/net/drop_reasons.
+// Version 14 lays these rows out anew each time it runs.
+// clang-format off
 #define XM_SKB_DROP_REASONS(X)                                                                                        \
   X(NOT_SPECIFIED)                                                                                                    \
   X(NO_SOCKET) X(PKT_TOO_SMALL) X(TCP_CSUM) X(UDP_CSUM) X(ICMP_CSUM) X(IP_CSUM) X(IP_INHDR) X(IP_OUTNOROUTES)         \
@@ -71,6 +73,7 @@ enum SkbPacketType : u8 {
                   X(NEIGH_DEAD) X(QDISC_DROP) X(CPU_BACKLOG) X(UNHANDLED_PROTO) X(SKB_CSUM) X(SKB_GSO_SEG) X(DEV_HDR) \
                       X(DEV_READY) X(FULL_RING) X(NOMEM) X(NETFILTER_DROP) X(FRAG_REASM_TIMEOUT) X(DUP_FRAG)          \
                           X(BRIDGE_NO_PORT) X(TAP_FILTER)
+// clang-format on
 enum SkbDropReason : u16 {
 #define X(name) SKB_DROP_##name,
   XM_SKB_DROP_REASONS(X)
