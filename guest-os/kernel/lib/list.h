@@ -34,6 +34,18 @@ inline void list_move_tail(list_head* entry, list_head* head) {
   list_del(entry);
   list_add_tail(entry, head);
 }
+// For lists that others read without the writer's lock: an entry is whole before it can be reached, and one that was
+// taken off still leads to the next. The writer must wait for the readers before it frees or re-uses the entry.
+inline void list_add_tail_rcu(list_head* entry, list_head* head) {
+  entry->next = head;
+  entry->prev = head->prev;
+  __atomic_store_n(&head->prev->next, entry, __ATOMIC_RELEASE);
+  head->prev = entry;
+}
+inline void list_del_rcu(list_head* entry) {
+  entry->next->prev = entry->prev;
+  __atomic_store_n(&entry->prev->next, entry->next, __ATOMIC_RELEASE);
+}
 // Moves every entry of `from` to the end of `to`.
 inline void list_splice_tail(list_head* from, list_head* to) {
   if (from->empty()) return;

@@ -23,6 +23,8 @@ enum class LockRank : u8 {
   Dcache,
   Mapping,
   Socket,
+  NetDevice,
+  Neighbour,
   SkbQueue,
   Qdisc,
   Xmit,

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernel/lib/list.h"
+#include "kernel/lib/string.h"
 #include "kernel/net/skbuff.h"
 #include "kernel/sched/softirq.h"
 #include "kernel/time/timer.h"
@@ -74,6 +75,8 @@ struct napi_struct {
   int (*poll)(napi_struct*, int budget) = nullptr;  // packets done; fewer than budget: called napi_complete_done
   int weight = 64;
   Atomic<u32> state{0};  // bit 0: scheduled, bit 1: disabled
+  sk_buff* gro_list = nullptr;
+  u32 gro_count = 0;
 };
 void netif_napi_add(net_device* dev, napi_struct* n, int (*poll)(napi_struct*, int));
 void napi_enable(napi_struct* n);
@@ -81,6 +84,18 @@ void napi_disable(napi_struct* n);   // waits for a poll that runs
 bool napi_schedule(napi_struct* n);  // from the interrupt handler: raises NET_RX_SOFTIRQ. false: was scheduled
 bool napi_complete_done(napi_struct* n, int done);
 void napi_gro_receive(napi_struct* n, sk_buff* skb);  // may join TCP segments; consumes the skb
+
+enum NetdevEvent : u32 {
+  NETDEV_REGISTER,
+  NETDEV_UNREGISTER,
+  NETDEV_UP,
+  NETDEV_GOING_DOWN,
+  NETDEV_DOWN,
+  NETDEV_CHANGE,
+  NETDEV_CHANGEADDR,
+  NETDEV_CHANGEMTU,
+  NETDEV_CHANGENAME
+};
 
 struct net_device_ops {
   virtual int ndo_open(net_device*) const { return 0; }
@@ -103,7 +118,21 @@ struct header_ops {
 };
 extern const header_ops* const eth_header_ops;
 u16 eth_type_trans(sk_buff* skb, net_device* dev);  // sets pkt_type, pulls the header, returns the protocol
+inline bool is_multicast_ether_addr(const u8* a) { return (a[0] & 1) != 0; }
+inline bool is_zero_ether_addr(const u8* a) { return (a[0] | a[1] | a[2] | a[3] | a[4] | a[5]) == 0; }
+inline bool is_valid_ether_addr(const u8* a) { return !is_multicast_ether_addr(a) && !is_zero_ether_addr(a); }
+inline bool ether_addr_equal(const u8* a, const u8* b) { return memcmp(a, b, kEthAlen) == 0; }
+void eth_random_addr(u8* address);
+constexpr u16 htons(u16 v) { return __builtin_bswap16(v); }
+constexpr u16 ntohs(u16 v) { return __builtin_bswap16(v); }
+constexpr u32 htonl(u32 v) { return __builtin_bswap32(v); }
+constexpr u32 ntohl(u32 v) { return __builtin_bswap32(v); }
 
+struct netdev_hw_addr {  // an entry of mc_list
+  list_head list;
+  u8 addr[kMaxAddrLen] = {};
+  u32 refcount = 1;
+};
 struct netdev_queue {
   net_device* dev = nullptr;
   spinlock_t xmit_lock{LockRank::Xmit};
@@ -123,6 +152,7 @@ struct net_device {
   u8 addr_len = kEthAlen;
   u8 dev_addr[kMaxAddrLen] = {}, broadcast[kMaxAddrLen] = {};
   u32 promiscuity = 0, allmulti = 0;
+  u32 user_flags = 0;  // IFF_PROMISC and IFF_ALLMULTI as user space set them
   bool carrier = true, registered = false;
   const net_device_ops* ops = nullptr;
   const header_ops* header = nullptr;
@@ -138,11 +168,13 @@ struct net_device {
   int link = 0;                  // ifindex of the lower or peer device, 0: none
   rtnl_link_stats64 stats{};     // changed with per-device atomics or under the queue's lock
   list_head dev_list;
-  list_head mc_list;  // multicast addresses, netdev_hw_addr
+  list_head mc_list;  // multicast addresses, netdev_hw_addr; under addr_lock
+  spinlock_t addr_lock{LockRank::NetDevice};
   Atomic<s32> refcnt{1};
   u64 group = 0;
   char ifalias[64] = {};
   char qdisc_name[16] = "noqueue";
+  work_struct carrier_work;
   void* priv = nullptr;  // the driver's
 };
 inline void dev_hold(net_device* d) { d->refcnt.inc(); }
@@ -150,11 +182,14 @@ void dev_put(net_device* d);
 
 void rtnl_lock();
 void rtnl_unlock();
-void net_read_lock();  // bottom halves off
+bool rtnl_is_locked();  // by the caller
+void net_read_lock();   // bottom halves off
 void net_read_unlock();
-void synchronize_net();  // waits until all readers that were inside have left
+void synchronize_net();                                      // waits until all readers that were inside have left
+void for_each_cpu_in_turn(void (*work)(void*), void* data);  // runs `work` in this task on every processor
 
 net_device* alloc_netdev(const char* name_pattern, u32 priv_size);  // "eth%d"; zeroed priv
+void free_netdev(net_device* dev);                                  // one that was never registered
 void ether_setup(net_device* dev);
 int register_netdev(net_device* dev);  // takes rtnl
 int register_netdevice(net_device* dev);
@@ -169,8 +204,10 @@ int dev_set_mtu(net_device* dev, u32 mtu);
 int dev_set_mac_address(net_device* dev, const u8* address);
 int dev_change_name(net_device* dev, const char* name);
 int dev_set_promiscuity(net_device* dev, int change);
+int dev_set_allmulti(net_device* dev, int change);
 int dev_mc_add(net_device* dev, const u8* address);
 int dev_mc_del(net_device* dev, const u8* address);
+void dev_notify(NetdevEvent event, net_device* dev);
 void netif_carrier_on(net_device* dev);
 void netif_carrier_off(net_device* dev);
 inline bool netif_running(const net_device* dev) { return (dev->flags & IFF_UP) != 0; }
@@ -184,6 +221,25 @@ void netif_wake_queue(net_device* dev, u32 queue = 0);
 // Receiving.
 int netif_rx(sk_buff* skb);           // from any context: to this processor's backlog
 int netif_receive_skb(sk_buff* skb);  // softirq: taps, rx_handler, then the protocol
+int netdev_rx_handler_register(net_device* dev, rx_handler_func handler, void* data);  // -EBUSY: has one
+void netdev_rx_handler_unregister(net_device* dev);
+// While somebody wants receive times (SO_TIMESTAMP, packet sockets), every packet is stamped.
+void net_enable_timestamp();
+void net_disable_timestamp();
+// dev_queue_xmit's last steps, for qdiscs: what the device cannot do is done here (segments, checksum, linear data),
+// taps see the packets, ndo_start_xmit gets them. Returns NETDEV_TX_OK or NETDEV_TX_BUSY; *skb is what was not taken.
+sk_buff* validate_xmit_skb(sk_buff* skb, net_device* dev);
+NetdevTx dev_hard_start_xmit(sk_buff** skb, net_device* dev, netdev_queue* queue);
+// Segmentation of TCP receive: napi_gro_receive keeps segments in n->gro_list until one does not fit.
+void napi_gro_flush(napi_struct* n);
+struct softnet_counters {  // of one processor, /proc/net/softnet_stat
+  u64 processed, dropped, time_squeeze;
+};
+extern softnet_counters softnet_stats[kMaxCpus];
+// 802.1Q, when present: gives a tagged packet to its VLAN device (true: go on with the new skb->dev).
+using vlan_receive_func = bool (*)(sk_buff** skb);
+extern vlan_receive_func vlan_do_receive;
+inline void netdev_count(u64& counter, u64 n = 1) { __atomic_fetch_add(&counter, n, __ATOMIC_RELAXED); }
 
 struct packet_type {
   u16 type = 0;               // ETH_P_*, host order; ETH_P_ALL: a tap that sees sent packets too
@@ -196,17 +252,6 @@ void dev_add_pack(packet_type* pt);
 void dev_remove_pack(packet_type* pt);
 
 // Told of changes of devices and addresses.
-enum NetdevEvent : u32 {
-  NETDEV_REGISTER,
-  NETDEV_UNREGISTER,
-  NETDEV_UP,
-  NETDEV_GOING_DOWN,
-  NETDEV_DOWN,
-  NETDEV_CHANGE,
-  NETDEV_CHANGEADDR,
-  NETDEV_CHANGEMTU,
-  NETDEV_CHANGENAME
-};
 struct notifier_block {
   void (*call)(NetdevEvent event, net_device* dev) = nullptr;
   list_head list;
@@ -227,5 +272,11 @@ struct rtnl_link_ops {
 int rtnl_link_register(rtnl_link_ops* ops);
 
 void net_dev_init();
+void dev_queues_init();  // softirqs and backlogs
+void dev_flush_backlogs(net_device* dev);
+void dev_activate(net_device* dev);  // its qdiscs
+void dev_deactivate(net_device* dev);
+void loopback_init();
+void assert_rtnl();
 
 }  // namespace xm::os

@@ -158,7 +158,7 @@ void skb_orphan(sk_buff* skb);                      // runs the destructor now
 void skb_reserve(sk_buff* skb, u32 n);  // only while empty
 u8* skb_put(sk_buff* skb, u32 n);       // panics past the end, as push past the head: a bug, never a packet's doing
 u8* skb_push(sk_buff* skb, u32 n);
-u8* skb_pull(sk_buff* skb, u32 n);        // null: shorter than that
+u8* skb_pull(sk_buff* skb, u32 n);        // null: shorter than that, or no memory to make it linear
 bool pskb_may_pull(sk_buff* skb, u32 n);  // makes the first n bytes linear; false: shorter, or no memory
 void skb_trim(sk_buff* skb, u32 length);  // linear ones
 int pskb_trim(sk_buff* skb, u32 length);  // any
@@ -203,5 +203,14 @@ inline sk_buff* skb_peek(const sk_buff_head* q) { return q->first; }
 inline sk_buff* skb_peek_tail(const sk_buff_head* q) { return q->last; }
 
 extern u64 skb_drop_counts[SKB_DROP_MAX];
+extern const char* const skb_drop_names[SKB_DROP_MAX];
+
+// References that a packet holds; the owners of the two structures define them.
+void dst_hold(dst_entry* dst);
+void dst_release(dst_entry* dst);
+void nf_conntrack_get(nf_conn* ct);
+void nf_conntrack_put(nf_conn* ct);
+
+void skb_init();
 
 }  // namespace xm::os

@@ -88,10 +88,12 @@ void do_softirq() {  // interrupts are off here and on return
 void local_bh_disable() { preempt_count_add(kSoftirqOffset); }
 void local_bh_enable() {
   preempt_count_add(-kSoftirqOffset);
-  if (in_interrupt() || this_cpu()->softirq_pending == 0) return;
-  const u64 flags = local_irq_save();
-  do_softirq();
-  local_irq_restore(flags);
+  if (!in_interrupt() && this_cpu()->softirq_pending != 0) {
+    const u64 flags = local_irq_save();
+    do_softirq();
+    local_irq_restore(flags);
+  }
+  if (preempt_count() == 0 && need_resched()) preempt_schedule();
 }
 
 void schedule_work(work_struct* w) {

@@ -5,6 +5,7 @@
 
 #include "kernel/lib/atomic.h"
 #include "kernel/lib/list.h"
+#include "kernel/lib/spinlock.h"
 
 namespace xm::os {
 
@@ -26,6 +27,24 @@ void raise_softirq(Softirq nr);
 void do_softirq();
 void local_bh_disable();
 void local_bh_enable();
+
+// spin_lock_bh: for data that softirqs and tasks share.
+class [[nodiscard]] BhGuard {
+ public:
+  explicit BhGuard(spinlock_t& lock) : lock_(lock) {
+    local_bh_disable();
+    raw_spin_lock(lock_);
+  }
+  ~BhGuard() {
+    raw_spin_unlock(lock_);
+    local_bh_enable();
+  }
+  BhGuard(const BhGuard&) = delete;
+  BhGuard& operator=(const BhGuard&) = delete;
+
+ private:
+  spinlock_t& lock_;
+};
 
 // Deferred work: may sleep. The item must stay alive until it has run; queueing a pending item again does nothing.
 struct work_struct {
