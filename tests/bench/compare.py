@@ -174,7 +174,8 @@ class Bochs(Engine):
                  "display_library: term", "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
                  f"ata0-master: type=disk, path={disk}, mode=flat", "boot: disk", f"com1: enabled=1, mode=file, dev={serial}",
                  "cpu: model=corei7_haswell_4770, ips=4000000", "log: bochs.log", "panic: action=report",
-                 "error: action=ignore", "info: action=report", "clock: sync=none"]
+                 "error: action=ignore", "info: action=report", "clock: sync=none",
+                 "speaker: enabled=0", "sound: waveoutdrv=dummy"]  # its mixer overflows a buffer without a sound card
         with open(os.path.join(folder, "bochsrc"), "w") as file:
             file.write("\n".join(lines) + "\n")
         with open(os.path.join(folder, "debugger"), "w") as file:
