@@ -124,6 +124,13 @@ void start_test(ucontext_t& context, const TestCase& test, DataPages& data) {
   put_vector_state(test.state, reinterpret_cast<u8*>(context.uc_mcontext.fpregs));
 }
 
+// A test that runs on and on kills its child, never while the handler runs. Processor time, not wall time: kernels delay
+// each locked access across cache lines by milliseconds.
+void limit_test() {
+  const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = 2, .tv_usec = 0}};
+  setitimer(ITIMER_VIRTUAL, &limit, nullptr);
+}
+
 void on_signal(int, siginfo_t*, void* raw_context) {
   // A test may have set AC, which the kernel leaves set for handlers: no unaligned access before this. Its ID and NT
   // would stay set in the tests to come, because the return from the handler does not load them.
@@ -135,6 +142,7 @@ void on_signal(int, siginfo_t*, void* raw_context) {
   if (batch.next >= batch.count) _exit(0);
   Slot& slot = batch.slots[batch.next];
   start_test(context, slot.test, slot.outcome.data);
+  limit_test();
 }
 
 [[noreturn]] void child_main() {
@@ -148,14 +156,10 @@ void on_signal(int, siginfo_t*, void* raw_context) {
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  sigdelset(&action.sa_mask, SIGVTALRM);
   for (int signal : {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS}) sigaction(signal, &action, nullptr);
   struct sigaction killing {};
   killing.sa_handler = SIG_DFL;
   sigaction(SIGVTALRM, &killing, nullptr);
-  // Processor time, not wall time: kernels delay each locked access across cache lines by milliseconds.
-  const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = 2, .tv_usec = 0}};
-  setitimer(ITIMER_VIRTUAL, &limit, nullptr);
   syscall(SYS_arch_prctl, ARCH_SET_GS, kGsBase);
   __asm__ volatile("int3");
   _exit(1);
