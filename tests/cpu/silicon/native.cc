@@ -124,8 +124,8 @@ void start_test(ucontext_t& context, const TestCase& test, DataPages& data) {
   put_vector_state(test.state, reinterpret_cast<u8*>(context.uc_mcontext.fpregs));
 }
 
-// A test that runs on and on kills its child, never while the handler runs. Processor time, not wall time: kernels delay
-// each locked access across cache lines by milliseconds.
+// A test that runs on and on kills its child, never while the handler runs. Processor time, not wall time: kernels
+// delay each locked access across cache lines by milliseconds.
 void limit_test() {
   const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = 2, .tv_usec = 0}};
   setitimer(ITIMER_VIRTUAL, &limit, nullptr);
