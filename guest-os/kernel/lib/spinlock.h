@@ -23,6 +23,8 @@ enum class LockRank : u8 {
   Dcache,
   Mapping,
   Socket,
+  SockHash,  // the protocols' tables of sockets
+  InetPeer,  // fragments, routes' exceptions, multicast lists
   NetDevice,
   Neighbour,
   SkbQueue,
@@ -32,6 +34,7 @@ enum class LockRank : u8 {
   Futex,
   WaitQueue,
   RunQueue,
+  SoftTimer,
   Timer,
   Slab,
   Zone,
