@@ -9,13 +9,14 @@
 namespace xm::os {
 
 // Settings under /proc/sys/net/ipv4/conf/NAME, by the numbers of IFLA_INET_CONF.
-#define XM_IPV4_DEVCONF(X)                                                                                           \
-  X(forwarding)                                                                                                      \
-  X(mc_forwarding)                                                                                                   \
-  X(proxy_arp) X(accept_redirects) X(secure_redirects) X(send_redirects) X(shared_media) X(rp_filter)                \
-      X(accept_source_route) X(bootp_relay) X(log_martians) X(tag) X(arp_filter) X(medium_id) X(disable_xfrm)        \
-          X(disable_policy) X(force_igmp_version) X(arp_announce) X(arp_ignore) X(promote_secondaries) X(arp_accept) \
-              X(arp_notify) X(accept_local) X(src_valid_mark) X(proxy_arp_pvlan) X(route_localnet)
+// clang-format off
+#define XM_IPV4_DEVCONF(X) \
+  X(forwarding) X(mc_forwarding) X(proxy_arp) X(accept_redirects) X(secure_redirects) X(send_redirects) \
+  X(shared_media) X(rp_filter) X(accept_source_route) X(bootp_relay) X(log_martians) X(tag) X(arp_filter) \
+  X(medium_id) X(disable_xfrm) X(disable_policy) X(force_igmp_version) X(arp_announce) X(arp_ignore) \
+  X(promote_secondaries) X(arp_accept) X(arp_notify) X(accept_local) X(src_valid_mark) X(proxy_arp_pvlan) \
+  X(route_localnet)
+// clang-format on
 enum Ipv4Devconf : u32 {
 #define X(name) IPV4_DEVCONF_##name,
   XM_IPV4_DEVCONF(X)

@@ -9,6 +9,7 @@
 
 #include "kernel/lib/list.h"
 #include "kernel/lib/string.h"
+#include "kernel/net/byteorder.h"
 #include "kernel/net/skbuff.h"
 #include "kernel/sched/softirq.h"
 #include "kernel/time/timer.h"
@@ -123,10 +124,6 @@ inline bool is_zero_ether_addr(const u8* a) { return (a[0] | a[1] | a[2] | a[3] 
 inline bool is_valid_ether_addr(const u8* a) { return !is_multicast_ether_addr(a) && !is_zero_ether_addr(a); }
 inline bool ether_addr_equal(const u8* a, const u8* b) { return memcmp(a, b, kEthAlen) == 0; }
 void eth_random_addr(u8* address);
-constexpr u16 htons(u16 v) { return __builtin_bswap16(v); }
-constexpr u16 ntohs(u16 v) { return __builtin_bswap16(v); }
-constexpr u32 htonl(u32 v) { return __builtin_bswap32(v); }
-constexpr u32 ntohl(u32 v) { return __builtin_bswap32(v); }
 
 struct netdev_hw_addr {  // an entry of mc_list
   list_head list;

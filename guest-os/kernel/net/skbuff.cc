@@ -6,6 +6,7 @@
 #include "kernel/init/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/slab.h"
+#include "kernel/net/dst.h"
 #include "kernel/net/netdevice.h"
 #include "kernel/net/skb_walk.h"
 
@@ -16,9 +17,7 @@ constinit u64 skb_drop_counts[SKB_DROP_MAX]{};
 constinit const char* const skb_drop_names[SKB_DROP_MAX] = {XM_SKB_DROP_REASONS(X)};
 #undef X
 
-// Replaced by the routing cache and by connection tracking when they are part of the kernel.
-[[gnu::weak]] void dst_hold(dst_entry*) {}
-[[gnu::weak]] void dst_release(dst_entry*) {}
+// Replaced by connection tracking when it is part of the kernel.
 [[gnu::weak]] void nf_conntrack_get(nf_conn*) {}
 [[gnu::weak]] void nf_conntrack_put(nf_conn*) {}
 

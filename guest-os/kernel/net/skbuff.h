@@ -205,9 +205,7 @@ inline sk_buff* skb_peek_tail(const sk_buff_head* q) { return q->last; }
 extern u64 skb_drop_counts[SKB_DROP_MAX];
 extern const char* const skb_drop_names[SKB_DROP_MAX];
 
-// References that a packet holds; the owners of the two structures define them.
-void dst_hold(dst_entry* dst);
-void dst_release(dst_entry* dst);
+// References that a packet holds; connection tracking defines them.
 void nf_conntrack_get(nf_conn* ct);
 void nf_conntrack_put(nf_conn* ct);
 
