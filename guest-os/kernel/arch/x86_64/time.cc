@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Clocks of the PC: TSC frequency from CPUID or measured against the PIT (channel 2, as the speaker gate lets it be
-// read), the LAPIC timer measured in the same window, wall time from the CMOS clock. Without a LAPIC, PIT channel 0 in
-// one-shot mode gives the events. GAP: HPET and PM timer are not used as clock sources; an unstable TSC is not noticed.
+// Clocks of the PC: the TSC as clock source (tsc.cc finds its rate), the LAPIC timer for events, wall time from the
+// CMOS clock. Without a LAPIC, PIT channel 0 in one-shot mode gives the events. GAP: HPET and PM timer are not used as
+// clock sources; a TSC that stops or changes its rate is not noticed.
 #include "kernel/arch/x86_64/cpu.h"
 #include "kernel/arch/x86_64/irq.h"
+#include "kernel/arch/x86_64/tsc.h"
 #include "kernel/init/printk.h"
 #include "kernel/lib/spinlock.h"
 #include "kernel/sched/clock.h"
@@ -29,47 +30,6 @@ struct CpuTimers {
   bool tick_on = false;
 };
 constinit CpuTimers timers[kMaxCpus]{};
-
-// Counts PIT channel 2 down from `ticks` and returns when it has passed zero.
-void pit_wait(u64 ticks) {
-  outb(0x61, static_cast<u8>((inb(0x61) & ~2u) | 1u));
-  outb(0x43, 0xb0);  // channel 2, both bytes, mode 0
-  outb(0x42, static_cast<u8>(ticks));
-  outb(0x42, static_cast<u8>(ticks >> 8));
-  while ((inb(0x61) & 0x20) == 0) cpu_relax();
-}
-
-u64 tsc_khz_from_cpuid() {
-  const u32 top = cpuid(0).eax;
-  if (top >= 0x15) {
-    const CpuidResult r = cpuid(0x15);
-    if (r.eax != 0 && r.ebx != 0 && r.ecx != 0) return static_cast<u64>(r.ecx) * r.ebx / r.eax / 1000;
-  }
-  const bool hypervisor = (cpuid(1).ecx & 1u << 31) != 0;
-  if (hypervisor && cpuid(0x40000000).eax >= 0x40000010) return cpuid(0x40000010).eax;
-  return 0;
-}
-
-void calibrate() {
-  constexpr u64 kWindow = kPitHz / 200;  // 5 ms
-  u64 best = ~0ul, best_lapic = 0;
-  for (int i = 0; i < 3; ++i) {  // the shortest of three: an emulator's host may have been away
-    if (lapic_present()) lapic_timer_start_calibration();
-    const u64 before = rdtsc();
-    pit_wait(kWindow);
-    const u64 after = rdtsc();
-    const u64 lapic = lapic_present() ? 0xffffffff - lapic_timer_remaining() : 0;
-    if (after - before < best) {
-      best = after - before;
-      best_lapic = lapic;
-    }
-  }
-  const u64 known = tsc_khz_from_cpuid();
-  tsc_khz_value = known != 0 ? known : best * kPitHz / kWindow / 1000;
-  lapic_khz = best_lapic * kPitHz / kWindow / 1000;
-  tsc_to_ns_mult = (1000000ul << 32) / tsc_khz_value;
-  tsc_start = rdtsc();
-}
 
 u8 cmos(u8 reg) {
   outb(0x70, reg);
@@ -165,7 +125,11 @@ void ndelay(u64 ns) {
 void udelay(u64 us) { ndelay(us * 1000); }
 
 void time_init() {
-  calibrate();
+  const ClockRates rates = calibrate_clocks();
+  tsc_khz_value = rates.tsc_khz;
+  lapic_khz = rates.lapic_khz;
+  tsc_to_ns_mult = (1000000ul << 32) / tsc_khz_value;
+  tsc_start = rdtsc();
   set_real_time(read_rtc() * kNsPerSec);
   printk(KERN_INFO "tsc: %lu.%03lu MHz processor, LAPIC timer %lu kHz\n", tsc_khz_value / 1000, tsc_khz_value % 1000,
          lapic_khz);
