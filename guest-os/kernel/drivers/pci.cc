@@ -72,25 +72,6 @@ void pci_init() {
 }
 BUS_INITCALL(pci_init);
 
-int request_msix(const pci_dev* d, u32 cap, irq_handler_t handler, const char* name, void* device) {
-  const u32 table = pci_read32(d, cap + 4);
-  const pci_bar bar = pci_read_bar(d, table & 7);
-  if (bar.address == 0 || bar.is_io) return -ENODEV;
-  u64 address = 0;
-  u32 data = 0;
-  const int irq = msi_allocate(&address, &data);
-  if (irq < 0) return irq;
-  volatile u32* entry = static_cast<volatile u32*>(ioremap(bar.address + (table & ~7u), 16));
-  if (entry == nullptr) return -ENOMEM;
-  if (const int error = request_irq(static_cast<u32>(irq), handler, 0, name, device); error != 0) return error;
-  entry[0] = static_cast<u32>(address);
-  entry[1] = static_cast<u32>(address >> 32);
-  entry[2] = data;
-  entry[3] = 0;
-  pci_write16(d, cap + 2, static_cast<u16>((pci_read16(d, cap + 2) & 0x3fff) | 0x8000));
-  return 0;
-}
-
 }  // namespace
 
 u32 pci_read32(const pci_dev* d, u32 offset) {
@@ -134,9 +115,33 @@ pci_bar pci_read_bar(const pci_dev* d, u32 index) {
   return {high << 32 | (low & ~15u), false};
 }
 
-int pci_request_irq(const pci_dev* d, irq_handler_t handler, const char* name, void* device, bool* uses_msix) {
+u32 pci_msix_count(const pci_dev* d) {
   const u32 cap = pci_find_capability(d, kCapMsix);
-  *uses_msix = cap != 0 && lapic_present() && request_msix(d, cap, handler, name, device) == 0;
+  return cap == 0 || !lapic_present() ? 0 : (pci_read16(d, cap + 2) & 0x7ffu) + 1;
+}
+
+int pci_request_msix(const pci_dev* d, u32 index, u32 cpu, irq_handler_t handler, const char* name, void* device) {
+  const u32 cap = pci_find_capability(d, kCapMsix);
+  const u32 table = pci_read32(d, cap + 4);
+  const pci_bar bar = pci_read_bar(d, table & 7);
+  if (bar.address == 0 || bar.is_io) return -ENODEV;
+  u64 address = 0;
+  u32 data = 0;
+  const int irq = msi_allocate(&address, &data, cpu);
+  if (irq < 0) return irq;
+  volatile u32* entry = static_cast<volatile u32*>(ioremap(bar.address + (table & ~7u) + index * 16, 16));
+  if (entry == nullptr) return -ENOMEM;
+  if (const int error = request_irq(static_cast<u32>(irq), handler, 0, name, device); error != 0) return error;
+  entry[0] = static_cast<u32>(address);
+  entry[1] = static_cast<u32>(address >> 32);
+  entry[2] = data;
+  entry[3] = 0;
+  pci_write16(d, cap + 2, static_cast<u16>((pci_read16(d, cap + 2) & 0x3fff) | 0x8000));
+  return 0;
+}
+
+int pci_request_irq(const pci_dev* d, irq_handler_t handler, const char* name, void* device, bool* uses_msix) {
+  *uses_msix = pci_msix_count(d) != 0 && pci_request_msix(d, 0, 0, handler, name, device) == 0;
   if (*uses_msix) return 0;
   return request_irq(d->interrupt_line, handler, IRQF_SHARED | IRQF_LEVEL, name, device);
 }

@@ -31,6 +31,8 @@ struct pci_bar {
   bool is_io;
 };
 pci_bar pci_read_bar(const pci_dev* d, u32 index);
+u32 pci_msix_count(const pci_dev* d);  // entries of the MSI-X table that can be used, 0: none
+int pci_request_msix(const pci_dev* d, u32 entry, u32 cpu, irq_handler_t handler, const char* name, void* device);
 // One interrupt for the whole function: MSI-X entry 0 if there is one, else the line. *uses_msix says which.
 int pci_request_irq(const pci_dev* d, irq_handler_t handler, const char* name, void* device, bool* uses_msix);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // virtio over PCI: the modern register layout found through vendor capabilities, else the legacy I/O BAR; split rings
-// in one block of pages. [VIRTIO 1.1: 2.6, 4.1] GAP: no packed rings, indirect descriptors or event indexes.
+// in one block of pages. [VIRTIO 1.1: 2.6, 4.1] GAP: no packed rings or indirect
+// descriptors.
 #include "kernel/drivers/virtio.h"
 
 #include "kernel/arch/x86_64/asm.h"
@@ -133,13 +134,13 @@ void write64(volatile u8* base, u32 offset, u64 value) {
   reg<u32>(base, offset + 4) = static_cast<u32>(value >> 32);
 }
 
-int setup_legacy_queue(virtio_device* v, virtqueue* q) {
+int setup_legacy_queue(virtio_device* v, virtqueue* q, u16 vector) {
   outw(static_cast<u16>(v->port + kLegacyQueueSelect), q->index);
   q->size = inw(static_cast<u16>(v->port + kLegacyQueueSize));
   if (q->size == 0) return -ENODEV;
   if (!allocate_ring(q)) return -ENOMEM;
   outl(static_cast<u16>(v->port + kLegacyQueueAddress), static_cast<u32>(virt_to_phys(q->desc) >> kPageShift));
-  if (v->msix) outw(static_cast<u16>(v->port + kLegacyQueueVector), 0);
+  if (v->msix) outw(static_cast<u16>(v->port + kLegacyQueueVector), vector);
   q->notify_port = static_cast<u16>(v->port + kLegacyNotify);
   return 0;
 }
@@ -166,9 +167,25 @@ int virtio_request_irq(virtio_device* v, irq_handler_t handler, const char* name
   return pci_request_irq(v->pci, handler, name, device, &v->msix);
 }
 
-int virtio_setup_queue(virtio_device* v, virtqueue* q, u16 index, u16 limit) {
+int virtio_request_vector(virtio_device* v, u16 vector, u32 cpu, irq_handler_t handler, const char* name,
+                          void* device) {
+  TRY_INT(pci_request_msix(v->pci, vector, cpu, handler, name, device));
+  v->msix = true;
+  return 0;
+}
+
+void virtio_config_vector(virtio_device* v, u16 vector) {
+  if (v->legacy) {
+    outw(static_cast<u16>(v->port + kLegacyConfigVector), vector);
+  } else {
+    reg<u16>(v->common, kConfigVector) = vector;
+  }
+}
+
+int virtio_setup_queue(virtio_device* v, virtqueue* q, u16 index, u16 limit, u16 vector) {
   q->index = index;
-  if (v->legacy) return setup_legacy_queue(v, q);
+  q->event = (v->features & VIRTIO_F_EVENT_IDX) != 0;
+  if (v->legacy) return setup_legacy_queue(v, q, vector);
   reg<u16>(v->common, kQueueSelect) = index;
   const u16 offered = reg<u16>(v->common, kQueueSize);
   if (offered == 0) return -ENODEV;
@@ -176,8 +193,8 @@ int virtio_setup_queue(virtio_device* v, virtqueue* q, u16 index, u16 limit) {
   reg<u16>(v->common, kQueueSize) = q->size;
   if (!allocate_ring(q)) return -ENOMEM;
   if (v->msix) {
-    reg<u16>(v->common, kQueueVector) = 0;
-    if (reg<u16>(v->common, kQueueVector) != 0) return -EIO;
+    reg<u16>(v->common, kQueueVector) = vector;
+    if (reg<u16>(v->common, kQueueVector) != vector) return -EIO;
   }
   write64(v->common, kQueueDesc, virt_to_phys(q->desc));
   write64(v->common, kQueueDriver, virt_to_phys(const_cast<u16*>(q->avail)));
@@ -195,6 +212,11 @@ u8 virtio_read_isr(virtio_device* v) { return v->legacy ? inb(static_cast<u16>(v
 u32 virtio_config32(virtio_device* v, u32 offset) {
   if (v->legacy) return inl(static_cast<u16>(v->port + (v->msix ? 24 : 20) + offset));
   return v->config == nullptr ? 0 : reg<u32>(v->config, offset);
+}
+
+u8 virtio_config8(virtio_device* v, u32 offset) {
+  if (v->legacy) return inb(static_cast<u16>(v->port + (v->msix ? 24 : 20) + offset));
+  return v->config == nullptr ? 0 : reg<u8>(v->config, offset);
 }
 
 bool virtqueue_add(virtqueue* q, const virtio_segment* segments, u32 count, void* token) {
@@ -221,7 +243,14 @@ bool virtqueue_add(virtqueue* q, const virtio_segment* segments, u32 count, void
 
 void virtqueue_kick(virtio_device* v, virtqueue* q) {
   full_barrier();
-  if ((q->used[0] & 1) != 0) return;  // the device asked for no notification
+  const u16 now = q->avail[1], before = q->kicked;
+  q->kicked = now;
+  if (q->event) {  // [VIRTIO 2.6.7.2]: the device wants to hear when the index passes avail_event
+    const u16 wanted = q->used[2 + q->size * 4];
+    if (static_cast<u16>(now - wanted - 1) >= static_cast<u16>(now - before)) return;
+  } else if ((q->used[0] & 1) != 0) {
+    return;
+  }
   if (v->legacy) {
     outw(q->notify_port, q->index);
   } else {
@@ -245,6 +274,34 @@ void* virtqueue_take(virtqueue* q, u32* length) {
   q->free_head = static_cast<u16>(head);
   q->free_count = static_cast<u16>(q->free_count + count);
   return token;
+}
+
+bool virtqueue_pending(const virtqueue* q) { return q->used[1] != q->last_used; }
+
+// With event indexes the index just passed is as good as never.
+void virtqueue_disable_cb(virtqueue* q) {
+  if (q->event) {
+    q->avail[2 + q->size] = static_cast<u16>(q->last_used - 1);
+  } else {
+    q->avail[0] = 1;
+  }
+}
+
+namespace {
+bool enable_after(virtqueue* q, u16 more) {
+  const u16 at = static_cast<u16>(q->last_used + more);
+  if (q->event) {
+    q->avail[2 + q->size] = at;
+  } else {
+    q->avail[0] = 0;
+  }
+  full_barrier();
+  return static_cast<u16>(q->used[1] - q->last_used) <= more;
+}
+}  // namespace
+bool virtqueue_enable_cb(virtqueue* q) { return enable_after(q, 0); }
+bool virtqueue_enable_cb_delayed(virtqueue* q) {
+  return enable_after(q, static_cast<u16>(static_cast<u16>(q->avail[1] - q->last_used) * 3 / 4));
 }
 
 }  // namespace xm::os

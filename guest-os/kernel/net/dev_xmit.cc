@@ -108,6 +108,7 @@ NetdevTx dev_hard_start_xmit(sk_buff** list, net_device* dev, netdev_queue* txq)
     sk_buff* next = skb->next;
     skb->next = nullptr;
     dev_queue_xmit_nit(skb, dev);
+    txq->xmit_more = next != nullptr;
     if (dev->ops->ndo_start_xmit(skb, dev) == NETDEV_TX_BUSY) {
       skb->next = next;
       *list = skb;

@@ -134,6 +134,7 @@ struct netdev_queue {
   net_device* dev = nullptr;
   spinlock_t xmit_lock{LockRank::Xmit};
   bool stopped = false;
+  bool xmit_more = false;  // another packet follows at once: the driver may put the doorbell off
   Qdisc* qdisc = nullptr;
 };
 

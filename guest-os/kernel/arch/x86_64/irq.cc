@@ -160,12 +160,12 @@ void free_irq(u32 irq, void* device) {
   if (d.action == nullptr) set_masked_locked(irq, true);
 }
 
-int msi_allocate(u64* address, u32* data) {
+int msi_allocate(u64* address, u32* data, u32 cpu) {
   IrqGuard guard(irq_lock);
   if (!lapic_present()) return -ENODEV;
   if (next_msi == 0x80 - kFirstVector) ++next_msi;  // that vector is int 0x80
   if (next_msi >= kNrIrqs) return -ENOSPC;
-  *address = 0xfee00000 | cpus[0].apic_id << 12;
+  *address = 0xfee00000 | cpus[cpu].apic_id << 12;
   *data = kFirstVector + next_msi;
   return static_cast<int>(next_msi++);
 }

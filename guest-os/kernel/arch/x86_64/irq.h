@@ -36,7 +36,7 @@ extern irq_desc irq_descs[kNrIrqs];
 int request_irq(u32 irq, irq_handler_t handler, u32 flags, const char* name, void* device);
 void free_irq(u32 irq, void* device);
 // Reserves an MSI: irq number for request_irq, and the address/data pair to write into the device.
-int msi_allocate(u64* address, u32* data);
+int msi_allocate(u64* address, u32* data, u32 cpu = 0);
 
 void irq_init();        // PIC remapped, LAPIC and IOAPIC if there are any (noapic)
 void lapic_init_cpu();  // on each processor
