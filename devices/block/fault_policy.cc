@@ -34,6 +34,7 @@ void FaultPolicy::write_zeroes(u64 offset, u64 length, Unmap unmap, Done done) {
 
 void FaultPolicy::issue(std::shared_ptr<Request> request) {
   const auto start = request->start;
+  in_flight_++;
   start(*inner_, [self = self_, request = std::move(request)](IoStatus status) {
     if (*self == nullptr) return request->done(status);
     (*self)->finished(request, status);
@@ -41,6 +42,7 @@ void FaultPolicy::issue(std::shared_ptr<Request> request) {
 }
 
 void FaultPolicy::finished(const std::shared_ptr<Request>& request, IoStatus status) {
+  in_flight_--;
   const bool host_fault = status == IoStatus::Error || status == IoStatus::NoSpace;
   const OnFault rule = request->write ? settings_.on_write : settings_.on_read;
   if (!host_fault || rule == OnFault::Report) return request->done(status);
@@ -63,6 +65,7 @@ void FaultPolicy::drain() {
   failed.swap(held_);
   for (auto& request : failed) executor_.post([request] { request->done(IoStatus::Error); });
   // What is on its way from the back end must not be held either: nobody would be there to let it go.
+  if (in_flight_ == 0) return;
   draining_ = true;
   executor_.post([self = self_] {
     if (*self != nullptr) (*self)->draining_ = false;

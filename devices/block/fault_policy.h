@@ -55,6 +55,7 @@ class FaultPolicy final : public BlockBackend {
   bus::Executor& executor_;
   Stop stop_;
   std::vector<std::shared_ptr<Request>> held_;
+  unsigned in_flight_ = 0;
   bool draining_ = false;
   std::shared_ptr<FaultPolicy*> self_ = std::make_shared<FaultPolicy*>(this);
 };

@@ -120,6 +120,7 @@ void VcpuThread::park_here() {
   std::unique_lock lock(park_mutex_);
   engine_->signals().clear(Signals::kStop);
   if (!park_wanted_) return;
+  counting_ = false;
   parked_ = true;
   park_changed_.notify_all();
   park_changed_.wait(lock, [this] { return !park_wanted_ || quit_; });
@@ -163,7 +164,8 @@ cpu::Exit VcpuThread::run_by_instructions() {
     if (exit.kind == cpu::ExitKind::Budget && until < left) continue;
     const bool asleep = exit.kind == cpu::ExitKind::Halt && settled_deadline(true) == bus::VirtualClock::kNever;
     if (exit.kind == cpu::ExitKind::Halt && !asleep) continue;
-    counting_ = false;
+    // A stop that only asked for another look at the timers comes straight back here (park_here).
+    if (exit.kind != cpu::ExitKind::Stop) counting_ = false;
     return exit;
   }
 }

@@ -27,7 +27,6 @@ class Icount(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.directory.name, name)
 
-    @unittest.skipUnless(os.environ.get("XM_KNOWN_FAULTS"), "known fault (docs/status.md): with a disk the run does not come to its end")
     def test_two_runs_are_the_same(self):
         for name in ("first", "second"):
             run = subprocess.run([XIAOMA, "run", "-m", "128", "-icount", "shift=4", "-kernel",
