@@ -74,7 +74,7 @@ constexpr int SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TIMER = -2, SI_ME
 constexpr int CLD_EXITED = 1, CLD_KILLED = 2, CLD_DUMPED = 3, CLD_TRAPPED = 4, CLD_STOPPED = 5, CLD_CONTINUED = 6;
 constexpr int SEGV_MAPERR = 1, SEGV_ACCERR = 2, BUS_ADRALN = 1, BUS_ADRERR = 2, ILL_ILLOPN = 2, FPE_INTDIV = 1,
               FPE_FLTDIV = 3, FPE_FLTOVF = 4, FPE_FLTUND = 5, FPE_FLTRES = 6, FPE_FLTINV = 7, TRAP_BRKPT = 1,
-              TRAP_TRACE = 2;
+              TRAP_TRACE = 2, TRAP_HWBKPT = 4, SYS_SECCOMP = 1;
 
 // siginfo_t is 128 bytes: three words, then a union by signal class.
 struct siginfo {
@@ -108,6 +108,11 @@ struct siginfo {
       s64 si_band;
       int si_fd;
     } poll;
+    struct {
+      u64 si_call_addr;
+      int si_syscall;
+      u32 si_arch;
+    } sigsys;
     u8 bytes[112];
   };
 };

@@ -80,15 +80,16 @@ int anonymous_fault(vm_area_struct* v, u64 address, pte_t* pte, bool write) {
 }
 
 int copy_on_write(vm_area_struct* v, u64 address, pte_t* pte, pte_t seen) {
+  const bool writable = (v->vm_flags & VM_WRITE) != 0;  // not when a tracer wants a copy of its own
   if ((seen & kPteSpecial) != 0) {
     page* p = new_anon_page(true);
-    return p == nullptr ? -ENOMEM : install(v, address, pte, seen, p, true, true);
+    return p == nullptr ? -ENOMEM : install(v, address, pte, seen, p, writable, true);
   }
   page* old = phys_to_page(seen & kPteAddress);
   if (old->test(PG_anon) && old->refcount.load() == 1) {  // the other side is gone: take it as it is
     SpinGuard guard(v->vm_mm->page_table_lock);
     if (*pte == seen && old->refcount.load() == 1) {
-      *pte = seen | kPteWrite | kPteDirty | kPteAccessed;
+      *pte = seen | (writable ? kPteWrite : 0) | kPteDirty | kPteAccessed;
       flush_tlb_page(v->vm_mm, address);
     }
     return 0;
@@ -103,7 +104,7 @@ int copy_on_write(vm_area_struct* v, u64 address, pte_t* pte, pte_t seen) {
     }
     memcpy(page_to_virt(copy), page_to_virt(old), kPageSize);
   }
-  return install(v, address, pte, seen, copy, true, true);
+  return install(v, address, pte, seen, copy, writable, true);
 }
 
 int file_fault(vm_area_struct* v, u64 address, pte_t* pte, bool write) {
@@ -116,7 +117,7 @@ int file_fault(vm_area_struct* v, u64 address, pte_t* pte, bool write) {
     page* copy = new_anon_page(false);
     if (copy != nullptr) memcpy(page_to_virt(copy), page_to_virt(p), kPageSize);
     put_page(p);
-    return copy == nullptr ? -ENOMEM : install(v, address, pte, 0, copy, true, true);
+    return copy == nullptr ? -ENOMEM : install(v, address, pte, 0, copy, (v->vm_flags & VM_WRITE) != 0, true);
   }
   if (write) {
     if (const int error = v->vm_ops->page_mkwrite(v, p); error != 0) {
@@ -239,17 +240,22 @@ bool page_mkclean(page* p) {
   return dirty;
 }
 
-Result<page*> get_user_page(mm_struct* mm, u64 address, bool write) {
+Result<page*> get_user_page(mm_struct* mm, u64 address, bool write, bool force) {
   ReadGuard guard(mm->mmap_lock);
   vm_area_struct* v = find_vma(mm, address);
   if (v == nullptr || v->vm_start > address) return Error{EFAULT};
-  if ((v->vm_flags & (write ? VM_WRITE : VM_READ)) == 0) return Error{EFAULT};
+  const bool allowed = (v->vm_flags & (write ? VM_WRITE : VM_READ)) != 0;
+  const bool can_force =
+      force && (v->vm_flags & (VM_IO | VM_PFNMAP)) == 0 &&
+      (write ? (v->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE : (v->vm_flags & VM_MAYREAD) != 0);
+  if (!allowed && !can_force) return Error{EFAULT};
   for (int attempt = 0; attempt < 8; ++attempt) {
     {
       SpinGuard table_guard(mm->page_table_lock);
       const pte_t* pte = pte_find(mm->pgd, address);
-      if (pte != nullptr && (*pte & kPtePresent) != 0 && (!write || (*pte & kPteWrite) != 0)) {
-        page* p = phys_to_page(*pte & kPteAddress);
+      page* p = pte != nullptr && (*pte & kPtePresent) != 0 ? phys_to_page(*pte & kPteAddress) : nullptr;
+      const bool own_copy = p != nullptr && !allowed && p->test(PG_anon) && p->mapcount.load() == 1;
+      if (p != nullptr && (!write || (*pte & kPteWrite) != 0 || own_copy)) {
         get_page(p);
         return p;
       }
@@ -259,12 +265,12 @@ Result<page*> get_user_page(mm_struct* mm, u64 address, bool write) {
   return Error{EFAULT};
 }
 
-long access_process_vm(mm_struct* mm, u64 address, void* buffer, size_t length, bool write) {
+long access_process_vm(mm_struct* mm, u64 address, void* buffer, size_t length, bool write, bool force) {
   size_t done = 0;
   while (done < length) {
     const u64 offset = (address + done) & (kPageSize - 1);
     const size_t step = min(length - done, static_cast<size_t>(kPageSize - offset));
-    auto got = get_user_page(mm, address + done, write);
+    auto got = get_user_page(mm, address + done, write, force);
     if (!got.ok()) break;
     char* at = static_cast<char*>(page_to_virt(got.value())) + offset;
     char* mine = static_cast<char*>(buffer) + done;

@@ -42,8 +42,9 @@ void populate_range(u64 start, u64 length);  // takes the lock itself
 int handle_mm_fault(vm_area_struct* vma, u64 address, bool write);  // R: 0 or -EFAULT, -EIO, -ENOMEM
 void do_page_fault(pt_regs* regs, u64 error_code, u64 address);
 // The page behind a user address, with a reference; faults it in. For futex keys, ptrace, /proc/PID/mem.
-Result<page*> get_user_page(mm_struct* mm, u64 address, bool write);
-long access_process_vm(mm_struct* mm, u64 address, void* buffer, size_t length, bool write);
+// `force`: as a tracer, who may read what is PROT_NONE and write into a private copy of what is read-only.
+Result<page*> get_user_page(mm_struct* mm, u64 address, bool write, bool force = false);
+long access_process_vm(mm_struct* mm, u64 address, void* buffer, size_t length, bool write, bool force = false);
 
 void zap_range(mm_struct* mm, u64 start, u64 end);  // drops pages, keeps areas
 // Unmaps file pages [first, last] from every mapping of the file (truncate).

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Signals: queueing, choosing the thread that gets one, job control, default actions, delivery. [man 7 signal],
-// [POSIX 2.4] GAP: no core files (the status says "dumped" when Linux would have tried and RLIMIT_CORE allows it).
+// [POSIX 2.4]
 #include "kernel/signal/signal.h"
 
 #include "abi/fs.h"
+#include "kernel/arch/x86_64/cpu.h"
 #include "kernel/arch/x86_64/switch.h"
 #include "kernel/init/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/slab.h"
 #include "kernel/sched/sched.h"
+#include "kernel/signal/coredump.h"
+#include "kernel/signal/jobctl.h"
+#include "kernel/task/ptrace.h"
 #include "kernel/task/wait.h"
 
 namespace xm::os {
@@ -33,6 +37,7 @@ bool handler_ignores(const task_struct* t, int sig) {
 
 bool ignored(const task_struct* t, int sig) {
   if (((t->blocked | t->real_blocked) & sigmask(sig)) != 0) return false;
+  if (t->ptrace != 0 && sig != SIGKILL) return false;  // the tracer sees it first
   const u64 handler = t->sighand->action[sig - 1].handler;
   if ((t->signal->flags & SIGNAL_UNKILLABLE) != 0 && handler == SIG_DFL) return true;  // init gets only what it handles
   if ((t->flags & PF_KTHREAD) != 0) return handler == SIG_DFL || handler == SIG_IGN;
@@ -59,10 +64,8 @@ void prepare_signal(int sig, task_struct* t) {
       remove_queued(&th->pending, sigmask(SIGCONT));
   } else if (sig == SIGCONT) {
     remove_queued(&s->shared_pending, kStopSet);
-    for (task_struct* th : entries<&task_struct::thread_node>(s->thread_head)) {
-      remove_queued(&th->pending, kStopSet);
-      wake_up_state(th, TASK_STOPPED);
-    }
+    for (task_struct* th : entries<&task_struct::thread_node>(s->thread_head)) remove_queued(&th->pending, kStopSet);
+    continue_threads(s);
     if ((s->flags & SIGNAL_STOP_STOPPED) != 0) {
       s->flags = (s->flags & ~SIGNAL_STOP_STOPPED) | SIGNAL_STOP_CONTINUED | SIGNAL_CLD_CONTINUED;
       s->group_stop_count = 0;
@@ -98,12 +101,13 @@ void complete_signal(int sig, task_struct* t, bool group) {
   const bool fatal = target->sighand->action[sig - 1].handler == SIG_DFL && (kIgnoreByDefault & sigmask(sig)) == 0 &&
                      (kStopSet & sigmask(sig)) == 0;
   const bool kills = fatal && (s->flags & (SIGNAL_GROUP_EXIT | SIGNAL_UNKILLABLE)) == 0 &&
-                     ((target->blocked | target->real_blocked) & sigmask(sig)) == 0;
+                     ((target->blocked | target->real_blocked) & sigmask(sig)) == 0 && target->ptrace == 0;
   if ((kills && (kCoreSet & sigmask(sig)) == 0) || (sig == SIGKILL && (s->flags & SIGNAL_GROUP_EXIT) == 0)) {
     s->flags = (s->flags & SIGNAL_UNKILLABLE) | SIGNAL_GROUP_EXIT;
     s->group_exit_code = sig;
     s->group_stop_count = 0;
     for (task_struct* th : entries<&task_struct::thread_node>(s->thread_head)) {
+      th->jobctl &= ~JOBCTL_PENDING_MASK;
       th->pending.signal |= sigmask(SIGKILL);
       signal_wake_up(th, true);
     }
@@ -146,21 +150,6 @@ int queue_locked(int sig, siginfo* info, task_struct* t, bool group) {
   return 0;
 }
 
-void notify_parent_stop(task_struct* t, int code) {
-  // siglock is not held; tasklist_lock is
-  task_struct* leader = t->group_leader;
-  task_struct* parent = leader->parent;
-  siginfo info{};
-  info.si_signo = SIGCHLD;
-  info.si_code = code;
-  info.chld.si_pid = leader->pid;
-  info.chld.si_uid = leader->real_cred->uid;
-  info.chld.si_status = code == CLD_STOPPED ? t->signal->group_exit_code & 0x7f : SIGCONT;
-  const sigaction& a = parent->sighand->action[SIGCHLD - 1];
-  if (a.handler != SIG_IGN && (a.flags & SA_NOCLDSTOP) == 0) send_signal_locked_tasklist(SIGCHLD, &info, parent);
-  wake_up_all(parent->group_leader->wait_chldexit);
-}
-
 bool orphaned_current_pgrp() {
   IrqGuard guard(tasklist_lock);
   return !for_each_in_pgrp(
@@ -172,32 +161,6 @@ bool orphaned_current_pgrp() {
       nullptr);
 }
 
-// Stops the whole thread group; siglock is held on entry, released here.
-void do_signal_stop(int sig, u64 flags) {
-  signal_struct* s = current->signal;
-  if (s->group_stop_count == 0 && (s->flags & SIGNAL_STOP_STOPPED) == 0) {
-    s->group_exit_code = sig;
-    s->group_stop_count = 0;
-    for (task_struct* th : entries<&task_struct::thread_node>(s->thread_head)) {
-      if ((th->flags & PF_EXITING) != 0 || (th->state.load() & TASK_STOPPED) != 0) continue;
-      ++s->group_stop_count;
-      if (th != current) signal_wake_up(th, false);
-    }
-  }
-  bool announce = false;
-  if (s->group_stop_count > 0 && --s->group_stop_count == 0) {
-    s->flags = (s->flags & ~SIGNAL_STOP_CONTINUED) | SIGNAL_STOP_STOPPED;
-    announce = true;
-  }
-  set_current_state(TASK_STOPPED);
-  spin_unlock_irqrestore(current->sighand->siglock, flags);
-  if (announce) {
-    IrqGuard guard(tasklist_lock);
-    notify_parent_stop(current, CLD_STOPPED);
-  }
-  schedule();
-}
-
 // The next signal to act upon for current: its number with *action and *info, or 0.
 int get_signal(siginfo* info, sigaction* action) {
   for (;;) {
@@ -207,7 +170,8 @@ int get_signal(siginfo* info, sigaction* action) {
       s->flags &= ~SIGNAL_CLD_CONTINUED;
       spin_unlock_irqrestore(current->sighand->siglock, flags);
       IrqGuard guard(tasklist_lock);
-      notify_parent_stop(current, CLD_CONTINUED);
+      notify_parent_stop(current, false, CLD_CONTINUED);
+      if (ptrace_reparented(current->group_leader)) notify_parent_stop(current->group_leader, true, CLD_CONTINUED);
       continue;
     }
     if ((s->flags & SIGNAL_GROUP_EXIT) != 0 || s->group_exit_task != nullptr) {
@@ -217,15 +181,26 @@ int get_signal(siginfo* info, sigaction* action) {
         do_group_exit(s->group_exit_code);
       }
     }
-    if (s->group_stop_count > 0 && (s->flags & SIGNAL_STOP_STOPPED) == 0) {
-      do_signal_stop(s->group_exit_code, flags);
+    if ((current->jobctl & JOBCTL_STOP_PENDING) != 0) {
+      do_signal_stop(0, flags);
       continue;
     }
-    const int sig = dequeue_signal(current, current->blocked, info);
+    if ((current->jobctl & JOBCTL_TRAP_MASK) != 0) {
+      do_jobctl_trap(flags);
+      continue;
+    }
+    int sig = dequeue_signal(current, current->blocked, info);
     if (sig == 0) {
       recalc_sigpending(current);
       spin_unlock_irqrestore(current->sighand->siglock, flags);
       return 0;
+    }
+    if (current->ptrace != 0 && sig != SIGKILL) {
+      sig = ptrace_signal(sig, info, flags);
+      if (sig == 0) {
+        spin_unlock_irqrestore(current->sighand->siglock, flags);
+        continue;
+      }
     }
     sigaction& a = current->sighand->action[sig - 1];
     if (a.handler == SIG_IGN) {
@@ -253,8 +228,8 @@ int get_signal(siginfo* info, sigaction* action) {
       continue;
     }
     spin_unlock_irqrestore(current->sighand->siglock, flags);
-    const bool dump = (kCoreSet & sigmask(sig)) != 0 && s->rlim[RLIMIT_CORE].cur != 0;
-    do_group_exit(sig | (dump ? 0x80 : 0));
+    const bool dumped = (kCoreSet & sigmask(sig)) != 0 && do_coredump(*info);
+    do_group_exit(sig | (dumped ? 0x80 : 0));
   }
 }
 
@@ -266,8 +241,8 @@ bool fatal_signal_pending_current() { return fatal_signal_pending(current); }
 void recalc_sigpending(task_struct* t) {
   const signal_struct* s = t->signal;
   const sigset_t set = (t->pending.signal | s->shared_pending.signal) & ~t->blocked;
-  const bool stop = s->group_stop_count > 0 && (s->flags & SIGNAL_STOP_STOPPED) == 0;
-  if (set != 0 || stop || (s->flags & SIGNAL_CLD_CONTINUED) != 0 || (t->pending.signal & sigmask(SIGKILL)) != 0) {
+  if (set != 0 || (t->jobctl & JOBCTL_PENDING_MASK) != 0 || (s->flags & SIGNAL_CLD_CONTINUED) != 0 ||
+      (t->pending.signal & sigmask(SIGKILL)) != 0) {
     set_tif(t, TIF_SIGPENDING);
   } else if (t == current) {
     clear_tif(t, TIF_SIGPENDING);
@@ -285,6 +260,10 @@ int send_signal(int sig, siginfo* info, task_struct* t, bool group) {
   if (sig == 0 || t->sighand == nullptr) return 0;
   IrqGuard guard(tasklist_lock);
   SpinGuard signals(t->sighand->siglock);
+  return queue_locked(sig, info, t, group);
+}
+
+int queue_signal_locked(int sig, siginfo* info, task_struct* t, bool group) {
   return queue_locked(sig, info, t, group);
 }
 
@@ -359,12 +338,17 @@ void force_sig_fault(int sig, int code, u64 address) {
   info.si_signo = sig;
   info.si_code = code;
   info.fault.si_addr = address;
+  force_sig_info(info, false);
+}
+
+void force_sig_info(siginfo& info, bool to_default) {
+  const int sig = info.si_signo;
   task_struct* t = current;
   IrqGuard guard(tasklist_lock);
   SpinGuard signals(t->sighand->siglock);
   sigaction& a = t->sighand->action[sig - 1];
   const bool blocked = (t->blocked & sigmask(sig)) != 0;
-  if (blocked || a.handler == SIG_IGN) {
+  if (blocked || a.handler == SIG_IGN || to_default) {
     a.handler = SIG_DFL;
     t->blocked &= ~sigmask(sig);
   }
@@ -378,6 +362,7 @@ void zap_other_threads(task_struct* t) {
   t->signal->group_stop_count = 0;
   for (task_struct* th : entries<&task_struct::thread_node>(t->signal->thread_head)) {
     if (th == t || th->exit_state != 0) continue;
+    th->jobctl &= ~JOBCTL_PENDING_MASK;
     th->pending.signal |= sigmask(SIGKILL);
     signal_wake_up(th, true);
   }
@@ -541,6 +526,8 @@ void do_signal(pt_regs* regs) {
   regs->orig_rax = ~0ul;
   const sigset_t old_mask = test_tif(current, TIF_RESTORE_SIGMASK) ? current->saved_sigmask : current->blocked;
   clear_tif(current, TIF_RESTORE_SIGMASK);
+  const bool stepping = test_tif(current, TIF_SINGLESTEP);
+  if (stepping) regs->eflags &= ~kFlagTf;  // the tracer's, not the program's
   const int error = compat_mode(regs) ? setup_compat_frame(sig, action, info, old_mask, regs)
                                       : setup_rt_frame(sig, action, info, old_mask, regs);
   if (error != 0) {
@@ -554,6 +541,9 @@ void do_signal(pt_regs* regs) {
   sigset_t blocked = current->blocked | action.mask;
   if ((action.flags & SA_NODEFER) == 0) blocked |= sigmask(sig);
   set_current_blocked(blocked);
+  if (!stepping) return;
+  clear_tif(current, TIF_SINGLESTEP);
+  ptrace_notify(SIGTRAP, 0);  // the step ends at the handler's first instruction
 }
 
 }  // namespace xm::os

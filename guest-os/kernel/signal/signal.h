@@ -26,7 +26,8 @@ long kill_something(int pid, int sig, siginfo* info);  // kill(2) with permissio
 int check_kill_permission(int sig, const siginfo* info, task_struct* t);
 void force_sig(int sig);  // to current; cannot be ignored or blocked
 void force_sig_fault(int sig, int code, u64 address);
-void zap_other_threads(task_struct* t);  // siglock held: SIGKILL to all others
+void force_sig_info(siginfo& info, bool to_default);  // to_default: whatever the program's handler is
+void zap_other_threads(task_struct* t);               // siglock held: SIGKILL to all others
 
 // Readers of signalfds, of all processes: woken by every queued signal.
 extern wait_queue_head signalfd_wait;

@@ -69,6 +69,11 @@ struct signal_struct {
   bool has_child_subreaper = false;
   short oom_score_adj = 0;
   wait_queue_head pidfd_wait;
+  // A core file is being written: by whom, threads not yet at their exit, whether it is finished. siglock
+  task_struct* core_dumper = nullptr;
+  int core_running = 0;
+  bool core_done = false;
+  wait_queue_head core_wait;
 };
 
 }  // namespace xm::os

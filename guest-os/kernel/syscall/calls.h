@@ -28,6 +28,10 @@ struct rusage_abi {
   s64 maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
 };
 
+// task/ptrace.cc
+long sys_ptrace(s64 request, s64 pid, u64 address, u64 data);
+// task/seccomp.cc
+long sys_seccomp(u32 operation, u32 flags, u64 args);
 // io.cc
 long sys_read(int fd, char* buffer, u64 n);
 long sys_write(int fd, const char* buffer, u64 n);

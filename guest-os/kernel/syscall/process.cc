@@ -13,6 +13,7 @@
 #include "kernel/syscall/convert.h"
 #include "kernel/task/exec.h"
 #include "kernel/task/futex.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/wait.h"
 
 namespace xm::os {
@@ -356,6 +357,8 @@ long sys_prctl(int option, u64 a, u64 b, u64 c, u64 d) {
       if (a > 1) return -EINVAL;
       t->mm->dumpable = a == 1;
       return 0;
+    case 21: return seccomp_mode(t);
+    case 22: return prctl_set_seccomp(a, b);
     case 7: return (t->cred_->securebits >> 4) & 1;
     case 15:
     case 16: return prctl_name(option, a);

@@ -19,6 +19,7 @@
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
 #include "kernel/task/exec_image.h"
+#include "kernel/task/ptrace.h"
 #include "kernel/task/task_struct.h"
 #include "kernel/task/wait.h"
 
@@ -214,7 +215,9 @@ int load_program(Image& im) {
 Result<cred*> exec_creds(const Image& im) {
   cred* c = TRY(prepare_creds());
   const inode* i = im.program->f_inode;
-  const bool allowed = (im.program->f_path.mnt->mnt_flags & MNT_NOSUID) == 0 && !current->no_new_privs;
+  // A tracer without the right to trace anything gets no hold of a privileged program.
+  const bool traced = current->ptrace != 0 && (current->parent->real_cred->cap_effective & 1ul << CAP_SYS_PTRACE) == 0;
+  const bool allowed = (im.program->f_path.mnt->mnt_flags & MNT_NOSUID) == 0 && !current->no_new_privs && !traced;
   if (allowed && (i->i_mode & S_ISUID) != 0) c->euid = i->i_uid;
   if (allowed && (i->i_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP)) c->egid = i->i_gid;
   c->suid = c->fsuid = c->euid;
@@ -267,7 +270,7 @@ int de_thread() {
         t->group_leader = t;
         leader->group_leader = t;
         t->real_parent = leader->real_parent;
-        t->parent = leader->parent;
+        if (t->ptrace == 0) t->parent = t->real_parent;
         t->exit_signal = SIGCHLD;
         leader->exit_signal = -1;
         t->start_time = leader->start_time;
@@ -476,6 +479,7 @@ long do_execve(int dfd, const char* filename, ArgSource argv, ArgSource envp, u3
     error = push_string(*im, "");
     im->argc = 1;
   }
+  const pid_t old_pid = current->pid;
   if (error == 0) error = execute(*im);
   drop_strings(*im);
   if (im->interpreter != nullptr) fput(im->interpreter);
@@ -486,6 +490,10 @@ long do_execve(int dfd, const char* filename, ArgSource argv, ArgSource envp, u3
   if (error != 0 && committed) {
     force_sig(SIGKILL);
     return error;
+  }
+  if (error == 0) {
+    task_pt_regs(current)->rax = 0;
+    ptrace_event(PTRACE_EVENT_EXEC, static_cast<u64>(old_pid));
   }
   return error;
 }

@@ -9,9 +9,12 @@
 #include "kernel/mm/mm.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/sched/sched.h"
+#include "kernel/signal/coredump.h"
 #include "kernel/signal/signal.h"
 #include "kernel/task/acct.h"
 #include "kernel/task/futex.h"
+#include "kernel/task/ptrace.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/task_struct.h"
 #include "kernel/task/wait.h"
 
@@ -80,6 +83,103 @@ void kill_orphaned(task_struct* t, const task_struct* parent) {
   kill_pgrp_locked(pgrp, SIGCONT);
 }
 
+void reparent_children(task_struct* father, list_head& dead) {
+  exit_ptrace(father, dead);
+  if (father->children.empty()) return;
+  task_struct* reaper = find_new_reaper(father);
+  if (reaper == nullptr || reaper == father)
+    panic("Attempted to kill init! exitcode=%#x", static_cast<u32>(father->exit_code));
+  const bool same_process = reaper->signal == father->signal;
+  for (task_struct* child : entries<&task_struct::sibling>(father->children)) {
+    for (task_struct* th : entries<&task_struct::thread_node>(child->signal->thread_head)) {
+      th->real_parent = reaper;
+      if (th->ptrace == 0) th->parent = reaper;
+    }
+    list_move_tail(&child->sibling, &reaper->children);
+    if (child->pdeath_signal != 0) send_signal_locked_tasklist(child->pdeath_signal, nullptr, child);
+    if (same_process) continue;
+    if (child->exit_signal != -1) child->exit_signal = SIGCHLD;
+    if (child->exit_state == EXIT_ZOMBIE && child->ptrace == 0 && group_dead(child) &&
+        notify_parent(child, child->exit_signal)) {
+      child->exit_state = EXIT_DEAD;
+      list_move_tail(&child->tasks, &dead);  // from the list of all processes
+    }
+    kill_orphaned(child, father);
+  }
+}
+
+void release_locked(task_struct* t) {
+  signal_struct* s = t->signal;
+  if (t->ptrace != 0) ptrace_unlink(t);
+  detach_pid(t);
+  if (!t->sibling.empty()) list_del(&t->sibling);
+  list_del(&t->thread_node);
+  --s->nr_threads;
+  if (t->pids_charge != nullptr) t->pids_charge->sub(1);
+  t->pids_charge = nullptr;
+  nr_threads.sub(1);
+  if (thread_group_leader(t)) return;
+  if (s->group_exit_task != nullptr && s->notify_count > 0 && --s->notify_count == 0)
+    wake_up_process(s->group_exit_task);
+  u64 utime, stime;
+  task_cputime(t, utime, stime);
+  s->utime += utime;
+  s->stime += stime;
+  s->nvcsw += t->nvcsw;
+  s->nivcsw += t->nivcsw;
+  s->min_flt += t->min_flt;
+  s->maj_flt += t->maj_flt;
+  s->sum_sched_runtime += t->se.sum_exec_runtime;
+}
+
+// Threads vanish at once; the last one announces the leader that already is a zombie. The leader, if it goes too.
+task_struct* release_thread(task_struct* t) {
+  task_struct* leader = t->group_leader;
+  release_locked(t);
+  if (leader->exit_state != EXIT_ZOMBIE || !group_dead(leader)) return nullptr;
+  if (!notify_parent(leader, ptrace_reparented(leader) ? static_cast<int>(SIGCHLD) : leader->exit_signal))
+    return nullptr;
+  leader->exit_state = EXIT_DEAD;
+  return leader;
+}
+
+void exit_notify(task_struct* t, bool last) {
+  list_head dead;
+  bool self_reap = false;
+  task_struct* leader_to_release = nullptr;
+  {
+    IrqGuard guard(tasklist_lock);
+    reparent_children(t, dead);
+    if (last) kill_orphaned(t->group_leader, nullptr);
+    t->exit_state = EXIT_ZOMBIE;
+    if (thread_group_leader(t)) {
+      self_reap = group_dead(t) && notify_parent(t, ptrace_reparented(t) ? static_cast<int>(SIGCHLD) : t->exit_signal);
+    } else if (t->ptrace != 0) {
+      self_reap = notify_parent(t, SIGCHLD);
+    } else {
+      self_reap = true;
+    }
+    if (self_reap) {
+      t->exit_state = EXIT_DEAD;
+      if (!thread_group_leader(t)) {
+        leader_to_release = release_thread(t);
+      } else {
+        release_locked(t);
+      }
+    } else if (t->signal->group_exit_task != nullptr && t->signal->notify_count < 0) {
+      wake_up_process(t->signal->group_exit_task);
+    }
+  }
+  if (leader_to_release != nullptr) release_task(leader_to_release);
+  while (task_struct* d = list_first<&task_struct::tasks>(&dead)) {
+    list_del(&d->tasks);
+    release_task(d);
+  }
+  if (self_reap) put_task(t);  // what release_task does for others; our own reference remains
+}
+
+}  // namespace
+
 // Tells the parent; true if nobody will wait, so that the task goes at once.
 bool notify_parent(task_struct* t, int sig) {
   siginfo info{};
@@ -113,91 +213,6 @@ bool notify_parent(task_struct* t, int sig) {
   return autoreap;
 }
 
-void reparent_children(task_struct* father, list_head& dead) {
-  if (father->children.empty()) return;
-  task_struct* reaper = find_new_reaper(father);
-  if (reaper == nullptr || reaper == father)
-    panic("Attempted to kill init! exitcode=%#x", static_cast<u32>(father->exit_code));
-  const bool same_process = reaper->signal == father->signal;
-  for (task_struct* child : entries<&task_struct::sibling>(father->children)) {
-    child->real_parent = child->parent = reaper;
-    list_move_tail(&child->sibling, &reaper->children);
-    if (child->pdeath_signal != 0) send_signal_locked_tasklist(child->pdeath_signal, nullptr, child);
-    if (same_process) continue;
-    if (child->exit_signal != -1) child->exit_signal = SIGCHLD;
-    if (child->exit_state == EXIT_ZOMBIE && group_dead(child) && notify_parent(child, child->exit_signal)) {
-      child->exit_state = EXIT_DEAD;
-      list_add_tail(&child->tasks, &dead);
-    }
-    kill_orphaned(child, father);
-  }
-}
-
-void release_locked(task_struct* t) {
-  signal_struct* s = t->signal;
-  detach_pid(t);
-  if (!t->sibling.empty()) list_del(&t->sibling);
-  list_del(&t->thread_node);
-  --s->nr_threads;
-  if (t->pids_charge != nullptr) t->pids_charge->sub(1);
-  t->pids_charge = nullptr;
-  nr_threads.sub(1);
-  if (thread_group_leader(t)) return;
-  u64 utime, stime;
-  task_cputime(t, utime, stime);
-  s->utime += utime;
-  s->stime += stime;
-  s->nvcsw += t->nvcsw;
-  s->nivcsw += t->nivcsw;
-  s->min_flt += t->min_flt;
-  s->maj_flt += t->maj_flt;
-  s->sum_sched_runtime += t->se.sum_exec_runtime;
-}
-
-void exit_notify(task_struct* t, bool last) {
-  list_head dead;
-  bool self_reap = false;
-  task_struct* leader_to_release = nullptr;
-  {
-    IrqGuard guard(tasklist_lock);
-    reparent_children(t, dead);
-    if (last) kill_orphaned(t->group_leader, nullptr);
-    t->exit_state = EXIT_ZOMBIE;
-    if (thread_group_leader(t)) {
-      self_reap = group_dead(t) && notify_parent(t, t->exit_signal);
-    } else {
-      self_reap = true;
-    }
-    if (self_reap) {
-      t->exit_state = EXIT_DEAD;
-      if (!thread_group_leader(t)) {
-        // Threads vanish at once; the last one announces the leader that already is a zombie.
-        task_struct* leader = t->group_leader;
-        release_locked(t);
-        if (t->signal->group_exit_task != nullptr && t->signal->notify_count > 0 && --t->signal->notify_count == 0) {
-          wake_up_process(t->signal->group_exit_task);
-        }
-        if (leader->exit_state == EXIT_ZOMBIE && group_dead(leader) && notify_parent(leader, leader->exit_signal)) {
-          leader->exit_state = EXIT_DEAD;
-          leader_to_release = leader;
-        }
-      } else {
-        release_locked(t);
-      }
-    } else if (t->signal->group_exit_task != nullptr && t->signal->notify_count < 0) {
-      wake_up_process(t->signal->group_exit_task);
-    }
-  }
-  if (leader_to_release != nullptr) release_task(leader_to_release);
-  for (task_struct* d : entries<&task_struct::tasks>(dead)) {
-    list_del(&d->tasks);
-    release_task(d);
-  }
-  if (self_reap) put_task(t);  // what release_task does for others; our own reference remains
-}
-
-}  // namespace
-
 void mm_release_vfork(task_struct* t) {
   IrqGuard guard(tasklist_lock);
   if (t->vfork_done == nullptr) return;
@@ -207,18 +222,24 @@ void mm_release_vfork(task_struct* t) {
 }
 
 void release_task(task_struct* t) {
+  task_struct* leader = nullptr;
   {
     IrqGuard guard(tasklist_lock);
-    release_locked(t);
+    if (thread_group_leader(t))
+      release_locked(t);
+    else
+      leader = release_thread(t);
   }
   put_task(t);
+  if (leader != nullptr) release_task(leader);
 }
 
 void do_exit(int code) {
   task_struct* t = current;
   if (in_interrupt()) panic("Aiee, killing interrupt handler!");
   if (t->pid == 0) panic("Attempted to kill the idle task!");
-  t->flags |= PF_EXITING;
+  ptrace_event(PTRACE_EVENT_EXIT, static_cast<u64>(code));
+  coredump_begin_exit(t);
   const bool last = t->signal->live.sub(1) == 0;
   if (t->pid == 1 && last)
     panic("Attempted to kill init! exitcode=%#010x",

@@ -14,6 +14,8 @@
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
 #include "kernel/task/pid.h"
+#include "kernel/task/ptrace.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/task_struct.h"
 
 extern "C" char ret_from_fork[], init_stack[];
@@ -68,7 +70,10 @@ task_struct* dup_task_struct(const task_struct* from) {
   t->thread.fs_index = from->thread.fs_index;
   t->thread.gs_index = from->thread.gs_index;
   memcpy(t->thread.tls_array, from->thread.tls_array, sizeof t->thread.tls_array);
-  t->thread_flags.store(from->thread_flags.load() & TIF_COMPAT);
+  t->thread_flags.store(from->thread_flags.load() & (TIF_COMPAT | TIF_SECCOMP));
+  t->seccomp = seccomp_get(from->seccomp);
+  memcpy(t->thread.debug_address, from->thread.debug_address, sizeof t->thread.debug_address);
+  t->thread.debug_control = from->thread.debug_control;
   t->flags = (from->flags & PF_KTHREAD) | PF_FORKNOEXEC;
   t->start_time = ktime_get();
   return t;
@@ -77,6 +82,7 @@ task_struct* dup_task_struct(const task_struct* from) {
 void free_task(task_struct* t) {
   free_kernel_stack(t->stack);
   fpu_free(t->thread.fpu);
+  seccomp_put(t->seccomp);
   t->~task_struct();
   kmem_cache_free(task_cache, t);
 }
@@ -223,6 +229,17 @@ int check_flags(const CloneRequest& r) {
   return 0;
 }
 
+// The event that the tracer asked to be told of, or 0.
+u32 traced_event(const CloneRequest& r) {
+  if (r.thread_fn != nullptr || (r.flags & CLONE_UNTRACED) != 0) return 0;
+  u32 event = PTRACE_EVENT_CLONE;
+  if ((r.flags & CLONE_VFORK) != 0)
+    event = PTRACE_EVENT_VFORK;
+  else if (r.exit_signal == SIGCHLD)
+    event = PTRACE_EVENT_FORK;
+  return ptrace_wants(current, event) ? event : 0;
+}
+
 // Links the finished task into kinship, thread group and pid hash; from here on it can be found and signalled.
 int publish(const CloneRequest& r, task_struct* t) {
   IrqGuard guard(tasklist_lock);
@@ -257,6 +274,7 @@ int publish(const CloneRequest& r, task_struct* t) {
     list_add_tail(&t->thread_node, &t->signal->thread_head);
     list_add_tail(&t->sibling, &t->real_parent->children);
   }
+  if (r.thread_fn == nullptr) ptrace_init_child(t, (r.flags & CLONE_PTRACE) != 0 || traced_event(r) != 0);
   attach_pid(t);
   return 0;
 }
@@ -361,11 +379,15 @@ long do_clone(const CloneRequest& r) {
   const pid_t pid = t->pid;
   if ((r.flags & CLONE_PARENT_SETTID) != 0) put_user_at(pid, r.parent_tid);
   get_task(t);
+  const u32 event = traced_event(r);
   wake_up_new_task(t);
+  if (event != 0) ptrace_event(event, static_cast<u64>(pid));
   if ((r.flags & CLONE_VFORK) != 0) {
     if (wait_for_completion_killable(vfork_done) != 0) {  // we are being killed: the child must forget our completion
       IrqGuard guard(tasklist_lock);
       t->vfork_done = nullptr;
+    } else {
+      ptrace_event(PTRACE_EVENT_VFORK_DONE, static_cast<u64>(pid));
     }
   }
   put_task(t);

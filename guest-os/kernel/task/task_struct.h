@@ -22,16 +22,18 @@ struct fs_struct;
 struct nsproxy;
 struct futex_waiter;
 struct sem_undo_list;
+struct seccomp_filter;
 
 // Per-thread words of the architecture.
 struct thread_struct {
   u64 sp = 0;  // kernel stack pointer while not running
   u64 fs_base = 0, gs_base = 0;
   u16 fs_index = 0, gs_index = 0;
-  u64 tls_array[3]{};                        // descriptors of set_thread_area (32-bit programs)
-  void* fpu = nullptr;                       // XSAVE area
-  u32 fpu_cpu = ~0u;                         // processor whose registers hold this state
-  u64 trap_nr = 0, error_code = 0, cr2 = 0;  // of the last fault, for signal frames
+  u64 tls_array[3]{};                                           // descriptors of set_thread_area (32-bit programs)
+  void* fpu = nullptr;                                          // XSAVE area
+  u32 fpu_cpu = ~0u;                                            // processor whose registers hold this state
+  u64 trap_nr = 0, error_code = 0, cr2 = 0;                     // of the last fault, for signal frames
+  u64 debug_address[4]{}, debug_status = 0, debug_control = 0;  // DR0-DR3, DR6, DR7 as a tracer set them
 };
 
 enum ThreadFlag : u32 {
@@ -40,8 +42,17 @@ enum ThreadFlag : u32 {
   TIF_RESTORE_SIGMASK = 4,
   TIF_SINGLESTEP = 8,
   TIF_COMPAT = 16,
-  TIF_MEMDIE = 32
+  TIF_MEMDIE = 32,
+  TIF_SYSCALL_TRACE = 64,
+  TIF_SYSCALL_EMU = 128,
+  TIF_SECCOMP = 256,
+  TIF_SYSCALL_WORK = TIF_SYSCALL_TRACE | TIF_SYSCALL_EMU | TIF_SECCOMP
 };
+// Job control of one thread.
+constexpr u32 JOBCTL_STOP_PENDING = 1, JOBCTL_STOP_CONSUME = 2, JOBCTL_TRAP_STOP = 4, JOBCTL_TRAP_NOTIFY = 8,
+              JOBCTL_LISTENING = 16, JOBCTL_TRAPPING = 32, JOBCTL_TRAP_MASK = JOBCTL_TRAP_STOP | JOBCTL_TRAP_NOTIFY,
+              JOBCTL_PENDING_MASK = JOBCTL_STOP_PENDING | JOBCTL_TRAP_MASK;
+constexpr u32 PT_PTRACED = 1, PT_SEIZED = 2;
 constexpr u32 PF_EXITING = 4, PF_FORKNOEXEC = 0x40, PF_SUPERPRIV = 0x100, PF_KTHREAD = 0x200000, PF_VFORK_DONE = 0x400;
 
 struct task_struct {
@@ -111,7 +122,17 @@ struct task_struct {
   sigpending pending;
   stack_t altstack{0, SS_DISABLE, 0};
   int pdeath_signal = 0;
-  int ptrace_flags = 0;
+
+  // Tracing.
+  u32 ptrace = 0;          // PT_*
+  u32 ptrace_options = 0;  // PTRACE_O_*
+  u32 jobctl = 0;          // JOBCTL_*; siglock
+  int jobctl_signal = 0;   // that stopped the group
+  list_head ptraced, ptrace_entry;
+  u64 ptrace_message = 0;
+  siginfo* last_siginfo = nullptr;  // while stopped for the tracer
+
+  seccomp_filter* seccomp = nullptr;  // newest filter first; mode 1 is a filter too
 
   // Threads and futexes.
   u64 set_child_tid = 0, clear_child_tid = 0;

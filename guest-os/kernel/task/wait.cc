@@ -5,15 +5,16 @@
 
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
+#include "kernel/task/ptrace.h"
 
 namespace xm::os {
 namespace {
 
-bool eligible(const WaitRequest& r, const task_struct* child) {
+bool eligible(const WaitRequest& r, const task_struct* child, bool tracing) {
   if (r.type == PidType::Pid && child->pid != r.number) return false;
   if (r.type == PidType::Pgrp && child->signal->pgrp != r.number) return false;
   const bool is_clone = child->exit_signal != SIGCHLD;
-  return (r.options & WALL) != 0 || is_clone == ((r.options & WCLONE) != 0);
+  return tracing || (r.options & WALL) != 0 || is_clone == ((r.options & WCLONE) != 0);
 }
 
 void collect_usage(const task_struct* t, rusage_times& u) {
@@ -47,22 +48,50 @@ void fill(WaitRequest& r, const task_struct* t, int status, int code) {
   collect_usage(t, r.usage);
 }
 
-// One child; true if it satisfies the request. `reaped` gets a task to release.
-bool check_child(WaitRequest& r, task_struct* child, task_struct** reaped) {
+// A zombie that its tracer has seen goes on to its real parent.
+bool hand_to_real_parent(task_struct* child) {
+  const bool mine_alone = !ptrace_reparented(child) || !thread_group_leader(child);
+  ptrace_unlink(child);
+  if (mine_alone) return false;
+  child->exit_state = EXIT_ZOMBIE;
+  if (!notify_parent(child, child->exit_signal)) return true;
+  child->exit_state = EXIT_DEAD;
+  return false;
+}
+
+bool check_zombie(WaitRequest& r, task_struct* child, task_struct** reaped) {
+  const signal_struct* s = child->signal;
+  if ((r.options & WEXITED) == 0) return false;
+  const int status = (s->flags & SIGNAL_GROUP_EXIT) != 0 ? s->group_exit_code : child->exit_code;
+  fill(r, child, status, (status & 0x7f) == 0 ? CLD_EXITED : ((status & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED));
+  if ((r.options & WNOWAIT) != 0) return true;
+  child->exit_state = EXIT_DEAD;
+  const bool somebody_elses = ptrace_reparented(child);
+  if (child->ptrace != 0 && hand_to_real_parent(child)) return true;
+  if (!somebody_elses) charge_parent(current->signal, r.usage);
+  *reaped = child;
+  return true;
+}
+
+// One child, or tracee; true if it satisfies the request. `reaped` gets a task to release.
+bool check_child(WaitRequest& r, task_struct* child, bool tracing, task_struct** reaped) {
   signal_struct* s = child->signal;
-  if (child->exit_state == EXIT_ZOMBIE && s->nr_threads == 1) {
-    if ((r.options & WEXITED) == 0) return false;
-    const int status = (s->flags & SIGNAL_GROUP_EXIT) != 0 ? s->group_exit_code : child->exit_code;
-    fill(r, child, status, (status & 0x7f) == 0 ? CLD_EXITED : ((status & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED));
-    if ((r.options & WNOWAIT) != 0) return true;
-    child->exit_state = EXIT_DEAD;
-    charge_parent(current->signal, r.usage);
-    *reaped = child;
-    return true;
+  if (!tracing && child->ptrace != 0 && !ptrace_reparented(child)) tracing = true;
+  const bool whole_group_gone = !thread_group_leader(child) || s->nr_threads == 1;
+  if (child->exit_state == EXIT_ZOMBIE && whole_group_gone) {
+    if (!tracing && ptrace_reparented(child)) return false;  // its tracer comes first
+    return check_zombie(r, child, reaped);
   }
   if (child->exit_state != 0) return false;
   SpinGuard guard(child->sighand->siglock);
-  if ((s->flags & SIGNAL_STOP_STOPPED) != 0 && s->group_exit_code != 0) {
+  if (tracing) {
+    const bool stopped = (child->state.load() & TASK_TRACED) != 0 && (child->jobctl & JOBCTL_LISTENING) == 0;
+    if (stopped && child->exit_code != 0) {
+      fill(r, child, child->exit_code << 8 | 0x7f, CLD_TRAPPED);
+      if ((r.options & WNOWAIT) == 0) child->exit_code = 0;
+      return true;
+    }
+  } else if ((s->flags & SIGNAL_STOP_STOPPED) != 0 && s->group_exit_code != 0) {
     if ((r.options & WUNTRACED) == 0) return false;
     fill(r, child, s->group_exit_code << 8 | 0x7f, CLD_STOPPED);
     if ((r.options & WNOWAIT) == 0) s->group_exit_code = 0;
@@ -81,12 +110,18 @@ enum class Scan { Found, Wait, NoChild };
 Scan scan_children(WaitRequest& r, task_struct** reaped) {
   IrqGuard guard(tasklist_lock);
   bool any = false;
+  const auto look = [&](task_struct* child, bool tracing) {
+    if (!eligible(r, child, tracing) || child->exit_state == EXIT_DEAD) return false;
+    any = true;
+    return check_child(r, child, tracing, reaped);
+  };
   for (task_struct* thread : entries<&task_struct::thread_node>(current->signal->thread_head)) {
     if ((r.options & WNOTHREAD) != 0 && thread != current) continue;
     for (task_struct* child : entries<&task_struct::sibling>(thread->children)) {
-      if (!eligible(r, child) || child->exit_state == EXIT_DEAD) continue;
-      any = true;
-      if (check_child(r, child, reaped)) return Scan::Found;
+      if (look(child, false)) return Scan::Found;
+    }
+    for (task_struct* child : entries<&task_struct::ptrace_entry>(thread->ptraced)) {
+      if (look(child, true)) return Scan::Found;
     }
   }
   return any ? Scan::Wait : Scan::NoChild;

@@ -29,6 +29,7 @@ struct WaitRequest {
 long do_wait(WaitRequest& request);                               // pid, 0 (WNOHANG and nothing), or negative errno
 void thread_group_times(task_struct* t, u64& utime, u64& stime);  // ns, all threads
 void fill_rusage_self(task_struct* t, rusage_times& u);
+bool notify_parent(task_struct* t, int sig);  // tasklist_lock held; true if nobody will wait
 void mm_release_vfork(task_struct* t);
 
 }  // namespace xm::os

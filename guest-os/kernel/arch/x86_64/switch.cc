@@ -47,6 +47,17 @@ void load_segments(const task_struct* prev, const task_struct* next) {
   if (n.gs_index == 0 && (p.gs_base != n.gs_base || p.gs_index != 0)) wrmsr(kMsrKernelGsBase, n.gs_base);
 }
 
+// Break points that a tracer set belong to one task. [SDM3 17.2]
+void load_debug_registers(const task_struct* next) {
+  const thread_struct& n = next->thread;
+  asm volatile("mov %0, %%dr7" : : "r"(0ul));
+  if (n.debug_control == 0) return;
+  asm volatile("mov %0, %%dr0\n\tmov %1, %%dr1\n\tmov %2, %%dr2\n\tmov %3, %%dr3"
+               :
+               : "r"(n.debug_address[0]), "r"(n.debug_address[1]), "r"(n.debug_address[2]), "r"(n.debug_address[3]));
+  asm volatile("mov %0, %%dr7" : : "r"(n.debug_control | 0x400));
+}
+
 }  // namespace
 
 void save_segment_bases(task_struct* t) {
@@ -102,6 +113,7 @@ task_struct* switch_to(task_struct* prev, task_struct* next) {
     wrmsr(kMsrFsBase, 0);
     wrmsr(kMsrKernelGsBase, 0);
   }
+  if (unlikely((prev->thread.debug_control | next->thread.debug_control) != 0)) load_debug_registers(next);
   set_kernel_stack(cpu, reinterpret_cast<u64>(next->stack) + kKernelStackSize);
   cpu->running = next;
   return switch_stacks(&prev->thread.sp, next->thread.sp, prev);

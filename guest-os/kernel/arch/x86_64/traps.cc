@@ -12,6 +12,7 @@
 #include "kernel/sched/sched.h"
 #include "kernel/signal/signal.h"
 #include "kernel/syscall/syscall.h"
+#include "kernel/task/ptrace.h"
 #include "kernel/task/task_struct.h"
 #include "kernel/time/timer.h"
 
@@ -83,7 +84,12 @@ void do_exception(pt_regs* regs, u32 vector) {
     u64 dr6;
     asm volatile("mov %%dr6, %0" : "=r"(dr6));
     asm volatile("mov %0, %%dr6" : : "r"(0ul));
-    regs->eflags &= ~kFlagTf;
+    current->thread.debug_status = dr6;
+    if ((dr6 & 15) != 0) code = TRAP_HWBKPT;
+    if ((dr6 & 1 << 14) != 0 || (dr6 & 15) == 0) {
+      regs->eflags &= ~kFlagTf;
+      clear_tif(current, TIF_SINGLESTEP);
+    }
   }
   const u64 address = vector == 13 ? 0 : regs->rip;
   force_sig_fault(e.signal != 0 ? e.signal : SIGSEGV, code, address);
@@ -180,12 +186,14 @@ extern "C" void do_paranoid(pt_regs* regs, u32 vector) {
 
 // Non-zero: SYSRET may be used. It needs RCX = RIP and R11 = RFLAGS, and must not meet a non-canonical RIP.
 extern "C" u32 do_syscall_64(pt_regs* regs) {
+  const bool skip = unlikely((current->thread_flags.load() & TIF_SYSCALL_WORK) != 0) && !syscall_enter_work(regs);
   const u64 number = regs->orig_rax & 0xffffffff;
-  if (likely(number < kNrSyscalls)) {
+  if (likely(number < kNrSyscalls && !skip)) {
     regs->rax = static_cast<u64>(syscall_table[number](regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9));
-  } else {
+  } else if (!skip) {
     regs->rax = static_cast<u64>(-ENOSYS);
   }
+  if (unlikely((current->thread_flags.load() & (TIF_SYSCALL_TRACE | TIF_SINGLESTEP)) != 0)) syscall_exit_work(regs);
   local_irq_disable();
   exit_to_user_mode(regs);
   return regs->rcx == regs->rip && regs->r11 == regs->eflags && regs->cs == kUserCs && regs->rip < kTaskSizeMax &&
@@ -193,15 +201,18 @@ extern "C" u32 do_syscall_64(pt_regs* regs) {
 }
 
 extern "C" void do_int80_syscall(pt_regs* regs) {
+  regs->orig_rax = static_cast<u32>(regs->orig_rax);
+  regs->rax = static_cast<u64>(-ENOSYS);
+  const bool skip = unlikely((current->thread_flags.load() & TIF_SYSCALL_WORK) != 0) && !syscall_enter_work(regs);
   const u32 number = static_cast<u32>(regs->orig_rax);
-  regs->orig_rax = number;
   const auto arg = [](u64 v) { return static_cast<u64>(static_cast<u32>(v)); };
-  long result = -ENOSYS;
-  if (number < kNrCompatSyscalls) {
+  long result = static_cast<long>(regs->rax);
+  if (number < kNrCompatSyscalls && !skip) {
     result = compat_syscall_table[number](arg(regs->rbx), arg(regs->rcx), arg(regs->rdx), arg(regs->rsi),
                                           arg(regs->rdi), arg(regs->rbp));
   }
   regs->rax = compat_mode(regs) ? static_cast<u64>(static_cast<u32>(result)) : static_cast<u64>(result);
+  if (unlikely((current->thread_flags.load() & (TIF_SYSCALL_TRACE | TIF_SINGLESTEP)) != 0)) syscall_exit_work(regs);
   local_irq_disable();
   exit_to_user_mode(regs);
 }

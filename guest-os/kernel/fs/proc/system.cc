@@ -15,6 +15,7 @@
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/softirq.h"
+#include "kernel/signal/coredump.h"
 #include "kernel/syscall/calls.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/task_struct.h"
@@ -257,6 +258,12 @@ int store_printk(const char* text, size_t, void*) {
   console_loglevel = static_cast<int>(v);
   return 0;
 }
+int store_core_pattern(const char* text, size_t n, void*) {
+  while (n > 0 && text[n - 1] == '\n') --n;
+  memset(core_pattern, 0, sizeof core_pattern);
+  memcpy(core_pattern, text, min(n, sizeof core_pattern - 1));
+  return 0;
+}
 void show_uuid(TextBuffer& out, void* data) {
   u64* saved = static_cast<u64*>(data);
   u64 v[2];
@@ -317,6 +324,9 @@ void create_sysctls() {
   proc_create(&proc_root, "sys/kernel/version", 0444, show_text, nullptr, const_cast<char*>(kUtsVersion));
   proc_create(&proc_root, "sys/kernel/pid_max", 0644, show_pid_max, store_pid_max);
   proc_create(&proc_root, "sys/kernel/printk", 0644, show_printk, store_printk);
+  proc_create(&proc_root, "sys/kernel/core_pattern", 0644, show_text, store_core_pattern, core_pattern);
+  static constinit proc_number uses_pid{&core_uses_pid, 0, 1};
+  proc_create_number("sys/kernel/core_uses_pid", 0644, &uses_pid);
   static constinit s64 tainted = 0, entropy = 256, lease_time = 45;
   static constinit proc_number fixed[] = {{&tainted, 0, 1l << 18}, {&entropy, 0, 256}, {&lease_time, 0, 1 << 20}};
   proc_create_number("sys/kernel/tainted", 0644, &fixed[0]);

@@ -11,6 +11,7 @@
 #include "kernel/mm/slab.h"
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/wait.h"
 
 namespace xm::os {
@@ -74,6 +75,7 @@ Kin kin_of(const task_struct* t) {
   Kin k;
   IrqGuard guard(tasklist_lock);
   k.ppid = t->group_leader->real_parent->tgid;
+  if (t->ptrace != 0) k.tracer = t->parent->tgid;
   k.pgrp = t->signal->pgrp;
   k.session = t->signal->session;
   if (const tty_struct* tty = t->signal->tty; tty != nullptr) {
@@ -309,8 +311,9 @@ void show_status(TextBuffer& out, task_struct* t) {
       t->signal->shared_pending.signal, t->blocked, ignored, caught);
   out.print(
       "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:"
-      "\t0\n",
-      c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bset, c->cap_ambient, t->no_new_privs ? 1 : 0);
+      "\t%d\nSeccomp_filters:\t%d\n",
+      c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bset, c->cap_ambient, t->no_new_privs ? 1 : 0,
+      seccomp_mode(t), seccomp_count(t));
   out.print(
       "Cpus_allowed:\t%lx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:"
       "\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
