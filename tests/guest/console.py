@@ -59,10 +59,11 @@ class Guest:
         self.process.stdin.flush()
 
     def run(self, command, seconds=30):
-        """Runs a shell command; returns (status, output)."""
+        """Runs a shell command; returns (status, output). The mark stands on the same line: what is typed ahead is echoed in the middle of
+        the command's output, by any terminal."""
         self.counter += 1
         mark = f'@{self.counter}@'
-        self.send(f"{command}\necho '{mark[:-1]}''@'$?@\n")
+        self.send(f"{command}; echo '{mark[:-1]}''@'$?@\n")
         found = self.expect(rb'(?:^|\n)?([^\n]*\n)?(.*?)' + mark.encode() + rb'(\d+)@', seconds)
         output = ESCAPES.sub(b'', self.log[found.start():found.start(3)]).decode('latin1').replace('\r', '')
         lines = [line for line in output.split('\n') if mark[:-1] not in line and not line.rstrip().endswith(command)]

@@ -90,7 +90,7 @@ def run_checks(guest, only, programs):
         if only and only not in name:
             continue
         start = time.monotonic()
-        got, output = guest.run(command, 60)
+        got, output = guest.run(command, 240)
         if got == status and re.search(pattern, output, re.M):
             print(f'ok    {name} ({time.monotonic() - start:.1f} s)')
         else:
@@ -127,7 +127,7 @@ def main():
             guest.expect(rb'# ', 120)
             failed += run_checks(guest, args.only, programs)
             guest.send('poweroff -f\n')
-            guest.process.wait(30)
+            guest.process.wait(120)
             print('ok    power off')
         except (GuestError, subprocess.TimeoutExpired) as error:
             failed += 1

@@ -310,6 +310,12 @@ void tty_receive(tty_struct* t, const u8* bytes, size_t n) {
   if (input_ready(t, 1)) wake_up_all(t->read_wait, POLLIN | POLLRDNORM);
 }
 
+// A line without end is cut, as POSIX has it; everything else can wait for the reader.
+bool tty_receive_room(tty_struct* t) {
+  IrqGuard guard(t->lock);
+  return used(t) < kTtyBuffer - 128 || (local(t, ICANON) && t->canon_lines == 0);
+}
+
 void n_tty_flush_input(tty_struct* t) {
   IrqGuard guard(t->lock);
   flush_locked(t);
@@ -439,7 +445,7 @@ ssize_t n_tty_write(tty_struct* t, file* f, iov_iter& from) {
       IrqGuard guard(t->lock);
       size_t n = 0;
       for (u64 i = 0; i < got; ++i) n += process_output(t, in[i], out + n);
-      t->ops->write(t, out, n);
+      t->ops->write(t, out, n);  // fits: echo, which needs the lock too, has kEchoReserve of its own
     }
     done += static_cast<ssize_t>(got);
     if (got < want) {

@@ -40,7 +40,9 @@ struct SlaveOps final : tty_operations {
     wake_up_all(m->read_wait, POLLIN | POLLRDNORM);
     return done;
   }
-  size_t write_room(tty_struct* t) const override { return kTtyBuffer - (t->link->head - t->link->tail); }
+  size_t write_room(tty_struct* t) const override {
+    return kTtyBuffer - min<size_t>(kTtyBuffer, t->link->head - t->link->tail + kEchoReserve);
+  }
   void close(tty_struct* t) const override {
     t->link->other_closed = true;
     wake_up_all(t->link->read_wait, POLLIN | POLLHUP);

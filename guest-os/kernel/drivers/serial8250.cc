@@ -30,6 +30,7 @@ struct Port {
   u8 irq;
   bool present = false;
   bool open = false;
+  bool throttled = false;  // the reader is behind: bytes stay in the FIFO, and with the sender
   u8 ier = 0;
   tty_struct* tty = nullptr;
   spinlock_t lock{LockRank::Console};
@@ -67,11 +68,27 @@ void transmit_locked(Port& p) {
   }
 }
 
-void handle_port(Port& p) {
+void set_throttled(Port& p, bool on) {
+  IrqGuard guard(p.lock);
+  p.throttled = on;
+  p.ier = static_cast<u8>(on ? p.ier & ~kIerRx : p.ier | kIerRx);
+  outb(p.base + kInterruptEnable, p.ier);
+}
+
+void receive(Port& p) {
   u8 received[64];
   size_t n = 0;
+  if (p.tty != nullptr && !tty_receive_room(p.tty)) {
+    set_throttled(p, true);
+    if (tty_receive_room(p.tty)) set_throttled(p, false);  // a reader came in between
+    return;
+  }
   while (n < sizeof received && (inb(p.base + kLineStatus) & kRxReady) != 0) received[n++] = inb(p.base + kData);
   if (n > 0 && p.tty != nullptr) tty_receive(p.tty, received, n);
+}
+
+void handle_port(Port& p) {
+  if (!p.throttled) receive(p);
   bool room;
   {
     IrqGuard guard(p.lock);
@@ -81,16 +98,27 @@ void handle_port(Port& p) {
   if (room && p.tty != nullptr && !p.tty->write_wait.head.empty()) tty_wakeup(p.tty);
 }
 
+// The line is edge triggered: a handler that returns while a port still asserts it would never be called again. After
+// many rounds (a sender without pause) the interrupts are switched off and on, which makes a new edge.
 IrqReturn serial_interrupt(u32 irq, void*) {
   bool handled = false;
+  for (u32 round = 0; round < 32; ++round) {
+    bool pending = false;
+    for (Port& p : ports) {
+      if (!p.present || p.irq != irq || (inb(p.base + kInterruptId) & 1) != 0) continue;
+      handle_port(p);
+      pending = true;
+    }
+    if (!pending) return handled ? IrqReturn::Handled : IrqReturn::None;
+    handled = true;
+  }
   for (Port& p : ports) {
     if (!p.present || p.irq != irq) continue;
-    for (int i = 0; i < 16 && (inb(p.base + kInterruptId) & 1) == 0; ++i) {
-      handle_port(p);
-      handled = true;
-    }
+    IrqGuard guard(p.lock);
+    outb(p.base + kInterruptEnable, 0);
+    outb(p.base + kInterruptEnable, p.ier);
   }
-  return handled ? IrqReturn::Handled : IrqReturn::None;
+  return IrqReturn::Handled;
 }
 
 Port& port_of(const tty_struct* t) { return *static_cast<Port*>(t->driver_data); }
@@ -106,7 +134,12 @@ struct SerialOps final : tty_operations {
   }
   size_t write_room(tty_struct* t) const override {
     const Port& p = port_of(t);
-    return kRing - (p.head - p.tail);
+    const size_t used = p.head - p.tail;
+    return kRing - min<size_t>(kRing, used + kEchoReserve);
+  }
+  void unthrottle(tty_struct* t) const override {
+    Port& p = port_of(t);
+    if (p.throttled && tty_receive_room(t)) set_throttled(p, false);  // what waits interrupts at once
   }
   u64 chars_in_buffer(tty_struct* t) const override { return port_of(t).head - port_of(t).tail; }
   void flush_output(tty_struct* t) const override {
@@ -121,11 +154,24 @@ void console_putc(const Port& p, char c) {
   for (int i = 0; i < 100000 && (inb(p.base + kLineStatus) & kTxEmpty) == 0; ++i) cpu_relax();
   outb(p.base + kData, static_cast<u8>(c));
 }
+// The same lock as the interrupt-driven path: two processors that both see an empty FIFO would overrun it. A panic does
+// not wait for whoever held it.
 void console_write_port(Port& p, const char* text, size_t n) {
+  const u64 flags = local_irq_save();
+  preempt_disable();
+  bool locked = true;
+  if (panic_in_progress) {
+    locked = raw_spin_trylock(p.lock);
+  } else {
+    raw_spin_lock(p.lock);
+  }
   for (size_t i = 0; i < n; ++i) {
     if (text[i] == '\n') console_putc(p, '\r');
     console_putc(p, text[i]);
   }
+  if (locked) raw_spin_unlock(p.lock);
+  local_irq_restore(flags);
+  preempt_enable_no_resched();
 }
 void write_ttyS0(const char* text, size_t n) { console_write_port(ports[0], text, n); }
 void write_ttyS1(const char* text, size_t n) { console_write_port(ports[1], text, n); }

@@ -12,6 +12,7 @@ struct tty_struct;
 
 struct tty_operations {
   virtual size_t write(tty_struct*, const char* text, size_t n) const = 0;  // any context; returns bytes taken
+  // What write would take, less kEchoReserve where the room is limited.
   virtual size_t write_room(tty_struct*) const { return 2048; }
   virtual void set_termios(tty_struct*, const termios& /*old*/) const {}
   virtual int open(tty_struct*) const { return 0; }
@@ -24,6 +25,7 @@ struct tty_operations {
 };
 
 constexpr u32 kTtyBuffer = 4096;
+constexpr size_t kEchoReserve = 512;  // room in a driver's ring that writers leave for echo
 struct tty_struct {
   char name[16]{};
   dev_t device = 0;
@@ -56,7 +58,8 @@ tty_struct* tty_create(const char* name, dev_t device, const tty_operations* ops
 tty_struct* tty_alloc(const char* name, dev_t device, const tty_operations* ops);   // without a node
 void tty_free(tty_struct* tty);
 void tty_receive(tty_struct* tty, const u8* bytes, size_t n);  // from the driver, any context
-void tty_wakeup(tty_struct* tty);                              // the driver can take more output
+bool tty_receive_room(tty_struct* tty);  // false: bytes would be lost, the driver may hold them back
+void tty_wakeup(tty_struct* tty);        // the driver can take more output
 void tty_hangup(tty_struct* tty);
 void disassociate_ctty();
 tty_struct* find_tty(dev_t device);

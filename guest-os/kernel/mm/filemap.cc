@@ -17,6 +17,7 @@ constinit wait_queue_head page_waits[kWaitTables]{};
 wait_queue_head& page_wait(const page* p) { return page_waits[(page_to_pfn(p) * 0x9e3779b97f4a7c15ul) >> 58]; }
 
 constexpr u32 kReadAheadPages = 32;
+constexpr ssize_t kBalanceBytes = 256 * 1024;  // a writer looks at the dirty limits so often
 constinit spinlock_t lru_lock{LockRank::None};
 constinit list_head clean_lru{};  // pages of files, oldest first
 constinit wait_queue_head dirty_wait{};
@@ -318,6 +319,8 @@ ssize_t buffered_write(file* f, iov_iter& from, loff_t& pos) {
     if (error != 0) return done > 0 ? done : error;
     if (copied < step) return done > 0 ? done : -EFAULT;
     if (fatal_signal_pending(current)) return done > 0 ? done : -EINTR;
+    if (done % kBalanceBytes < static_cast<ssize_t>(kPageSize))
+      balance_dirty_pages(m);  // one call may write more than there is memory
     cond_resched();
   }
   return done;

@@ -6,6 +6,7 @@
 #include "kernel/mm/buddy.h"
 #include "kernel/mm/gfp.h"
 #include "kernel/mm/reclaim.h"
+#include "kernel/task/task_struct.h"
 
 namespace xm::os {
 
@@ -73,23 +74,32 @@ void prepare_page(page* p, u32 order, gfp_t gfp) {
 
 }  // namespace
 
+// Small requests that may wait are given up only by a task that must end itself, or when there is nobody left to end:
+// as long as write-back or the end of a victim brings pages, they wait. Large ones try a few times.
 page* alloc_pages(gfp_t gfp, u32 order) {
   BUG_ON(order >= kMaxOrder);
-  for (int attempt = 0;; ++attempt) {
+  constexpr u32 kCostlyOrder = 3;
+  const bool may_wait = (gfp & GFP_ATOMIC) == 0 && !in_interrupt();
+  for (u32 fruitless = 0, attempt = 0;; ++attempt) {
     page* p = take_page(gfp, order);
     if (likely(p != nullptr)) {
       prepare_page(p, order, gfp);
       count_vm(PGALLOC);
       return p;
     }
-    const bool may_wait = (gfp & GFP_ATOMIC) == 0 && !in_interrupt();
-    if (!may_wait || attempt >= 16) {
-      if ((gfp & GFP_NOFAIL) != 0 && may_wait) continue;
+    const bool dying = current != nullptr && test_tif(current, TIF_MEMDIE);
+    const bool enough = order > kCostlyOrder ? attempt >= 16 : fruitless >= 64 || dying;
+    if (!may_wait || (enough && (gfp & GFP_NOFAIL) == 0)) {
       p = take_page(gfp | GFP_ATOMIC, order);
       if (p != nullptr) prepare_page(p, order, gfp);
       return p;
     }
-    if (!try_to_free_pages(gfp, order) && order <= 3) out_of_memory();
+    if (try_to_free_pages(gfp, order)) {
+      fruitless = 0;
+    } else if (order <= kCostlyOrder) {
+      ++fruitless;
+      out_of_memory();
+    }
   }
 }
 

@@ -152,6 +152,17 @@ void preempt_schedule() {
   } while (need_resched());
 }
 
+// The same from the end of an interrupt, with interrupts off here and on return. They are on only while preemption is
+// off, so that an interrupt in between cannot preempt again: otherwise a storm of them fills the stack.
+void preempt_schedule_irq() {
+  do {
+    preempt_disable();
+    do_schedule(true);
+    local_irq_disable();
+    preempt_enable_no_resched();
+  } while (need_resched());
+}
+
 void cond_resched() {
   if (need_resched() && preempt_count() == 0) preempt_schedule();
 }

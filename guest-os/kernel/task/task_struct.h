@@ -63,6 +63,7 @@ struct task_struct {
   u32 exit_state = 0;
   int exit_code = 0;  // wait status
   int exit_signal = SIGCHLD;
+  u32 irq_depth = 0;      // interrupts nested on the kernel stack: at most kMostNestedIrqs
   void* stack = nullptr;  // kernel stack: kKernelStackSize bytes, guard page below
   thread_struct thread;
   Atomic<s32> usage{2};  // one for the task itself, one for its parent's wait

@@ -84,6 +84,7 @@ inline bool need_resched() {
   return n != 0;
 }
 void preempt_schedule();
+void preempt_schedule_irq();
 inline void preempt_disable() { asm volatile("incl %%gs:32" : : : "memory", "cc"); }
 inline void preempt_enable_no_resched() { asm volatile("decl %%gs:32" : : : "memory", "cc"); }
 inline void preempt_enable() {

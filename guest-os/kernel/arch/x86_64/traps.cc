@@ -19,6 +19,9 @@
 namespace xm::os {
 namespace {
 
+// In a task, in its softirqs, once more after a switch: each of them lets one in.
+constexpr u32 kMostNestedIrqs = 4;
+
 struct Exception {
   const char* name;
   int signal;
@@ -143,6 +146,8 @@ void exit_to_user_mode(pt_regs* regs) {
 }  // namespace
 
 extern "C" void do_interrupt(pt_regs* regs, u32 vector) {
+  task_struct* task = current;
+  if (vector >= 32 && ++task->irq_depth > kMostNestedIrqs) panic("interrupts nested %u deep", task->irq_depth);
   if (vector == 14) {
     const u64 address = read_cr2();
     do_page_fault(regs, regs->orig_rax, address);
@@ -155,16 +160,15 @@ extern "C" void do_interrupt(pt_regs* regs, u32 vector) {
     do_local_interrupt(regs, vector);
   }
   if (user_mode(regs)) {
+    if (vector >= 32) --task->irq_depth;
     local_irq_disable();
     exit_to_user_mode(regs);
     return;
   }
   // Back to the kernel: the fourth preemption point.
-  if (need_resched() && preempt_count() == 0 && (regs->eflags & kFlagIf) != 0 && vector >= 32) {
-    local_irq_enable();
-    preempt_schedule();
-  }
   local_irq_disable();
+  if (need_resched() && preempt_count() == 0 && (regs->eflags & kFlagIf) != 0 && vector >= 32) preempt_schedule_irq();
+  if (vector >= 32) --task->irq_depth;
 }
 
 extern "C" void do_paranoid(pt_regs* regs, u32 vector) {
