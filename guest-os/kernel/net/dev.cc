@@ -345,6 +345,7 @@ void carrier_changed(work_struct* work) {
 void set_carrier(net_device* dev, bool on) {
   if (dev->carrier == on) return;
   dev->carrier = on;
+  ++dev->carrier_changes;
   if (!dev->registered) return;
   dev->carrier_work.func = carrier_changed;
   if (dev->carrier_work.pending.load() != 0) return;

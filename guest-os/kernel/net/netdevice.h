@@ -152,6 +152,7 @@ struct net_device {
   u32 promiscuity = 0, allmulti = 0;
   u32 user_flags = 0;  // IFF_PROMISC and IFF_ALLMULTI as user space set them
   bool carrier = true, registered = false;
+  u32 carrier_changes = 0;
   const net_device_ops* ops = nullptr;
   const header_ops* header = nullptr;
   const rtnl_link_ops* link_ops = nullptr;  // "veth", "bridge", "vlan", "tun": made by `ip link add`
@@ -260,11 +261,13 @@ void register_netdevice_notifier(notifier_block* nb);
 struct nlattr;
 struct rtnl_link_ops {
   const char* kind;
+  u32 priv_size;
   void (*setup)(net_device* dev);
   int (*newlink)(net_device* dev, const nlattr* tb[], const nlattr* data, u32 data_length);
   int (*changelink)(net_device* dev, const nlattr* data, u32 data_length);
   void (*dellink)(net_device* dev);
   int (*fill_info)(sk_buff* skb, const net_device* dev);
+  int (*slave_changelink)(net_device* master, net_device* port, const nlattr* data, u32 data_length);
   list_head list;
 };
 int rtnl_link_register(rtnl_link_ops* ops);
