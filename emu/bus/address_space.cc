@@ -158,6 +158,7 @@ void AddressSpace::add_listener(AddressSpaceListener& listener) { listeners_.pus
 void AddressSpace::remove_listener(AddressSpaceListener& listener) { std::erase(listeners_, &listener); }
 
 void AddressSpace::Reader::refresh() {
+  last_ = nullptr;
   const std::scoped_lock lock(space_.view_mutex_);
   view_ = space_.view_;
   seen_ = space_.generation_.load(std::memory_order_relaxed);

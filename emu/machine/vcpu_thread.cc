@@ -237,7 +237,7 @@ cpu::PhysPage VcpuThread::resolve_page(GuestPhys page) {
 }
 
 u64 VcpuThread::mmio_read(GuestPhys address, unsigned size_bytes) {
-  const bus::FlatRange* range = reader_.view().find(address.value);
+  const bus::FlatRange* range = reader_.find(address.value);
   if (range != nullptr && range->read.host != nullptr && address.value + size_bytes - 1 <= range->last) {
     u64 value = 0;
     std::memcpy(&value, range->read.host + (address.value - range->first), size_bytes);
@@ -250,7 +250,7 @@ u64 VcpuThread::mmio_read(GuestPhys address, unsigned size_bytes) {
 }
 
 void VcpuThread::mmio_write(GuestPhys address, u64 value, unsigned size_bytes) {
-  const bus::FlatRange* range = reader_.view().find(address.value);
+  const bus::FlatRange* range = reader_.find(address.value);
   if (range != nullptr && range->write.host != nullptr && address.value + size_bytes - 1 <= range->last) {
     std::memcpy(range->write.host + (address.value - range->first), &value, size_bytes);
     return;
