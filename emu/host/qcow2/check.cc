@@ -196,44 +196,60 @@ void Qcow2Checker::walk(const std::vector<u64>& l1, bool active, bool fix) {
   }
 }
 
+// Numbers of the pieces of the file that have counts or references, ascending. All others agree: nobody counts them and
+// nobody refers to them, and a file may be enormous and empty.
+std::vector<u64> Qcow2Checker::pieces_to_compare() const {
+  const std::vector<u64>& table = image_.refcounts_.table();
+  const u64 per_block = image_.header_.refcounts_per_block();
+  std::vector<u64> pieces = counts_.pieces();
+  for (u64 i = 0; i < table.size(); i++) {
+    if (table[i] == 0) continue;
+    const u64 first = i * per_block / Counts::kPiece, last = ((i + 1) * per_block - 1) / Counts::kPiece;
+    for (u64 piece = first; piece <= last; piece++) {
+      if (pieces.empty() || pieces.back() != piece) pieces.push_back(piece);
+    }
+  }
+  std::sort(pieces.begin(), pieces.end());
+  pieces.erase(std::unique(pieces.begin(), pieces.end()), pieces.end());
+  return pieces;
+}
+
 void Qcow2Checker::compare(bool fix_leaks, bool fix_all) {
   const u64 counted = image_.refcounts_.table().size() * image_.header_.refcounts_per_block();
   const u64 end = std::min(std::max(file_clusters_, counts_.end()), std::max(counted, counts_.end()));
-  const std::vector<u64>& table = image_.refcounts_.table();
-  const u64 per_block = image_.header_.refcounts_per_block();
-  for (u64 cluster = 0; cluster < end; cluster++) {
-    // Stretches that nobody counts and nobody refers to are passed over: a file may be enormous and empty.
-    const auto has_block = [&](u64 at) { return at / per_block < table.size() && table[at / per_block] != 0; };
-    if (cluster % Counts::kPiece == 0 && !counts_.has_piece(cluster) && !has_block(cluster) &&
-        !has_block(cluster + Counts::kPiece - 1) && per_block >= Counts::kPiece) {
-      cluster += Counts::kPiece - 1;
-      continue;
+  for (const u64 piece : pieces_to_compare()) {
+    const u64 piece_end = std::min(end, (piece + 1) * Counts::kPiece);
+    for (u64 cluster = piece * Counts::kPiece; cluster < piece_end; cluster++) {
+      compare_cluster(cluster, fix_leaks, fix_all);
     }
-    u64 refcount = 0;
-    if (image_.refcounts_.get(cluster, refcount) != IoStatus::Ok) {
-      say(print("Can't get refcount for cluster %llu", llu(cluster)));
-      result_.check_errors++;
-      continue;
-    }
-    const u64 references = counts_.get(cluster);
-    if (refcount != 0 || references != 0) {
-      result_.image_end_offset = std::max(result_.image_end_offset, (cluster + 1) << image_.header_.cluster_bits);
-    }
-    if (refcount == references) continue;
-    const bool leak = refcount > references;
-    const bool fix = leak ? fix_leaks : fix_all;
-    say(print("%s cluster %llu refcount=%llu reference=%llu",
-              fix    ? "Repairing"
-              : leak ? "Leaked"
-                     : "ERROR",
-              llu(cluster), llu(refcount), llu(references)));
-    const bool possible = references <= image_.header_.max_refcount();
-    if (fix && possible && image_.refcounts_.set(cluster, references) == IoStatus::Ok) {
-      (leak ? result_.leaks_fixed : result_.corruptions_fixed)++;
-      continue;
-    }
-    (leak ? result_.leaks : result_.corruptions)++;
   }
+}
+
+void Qcow2Checker::compare_cluster(u64 cluster, bool fix_leaks, bool fix_all) {
+  u64 refcount = 0;
+  if (image_.refcounts_.get(cluster, refcount) != IoStatus::Ok) {
+    say(print("Can't get refcount for cluster %llu", llu(cluster)));
+    result_.check_errors++;
+    return;
+  }
+  const u64 references = counts_.get(cluster);
+  if (refcount != 0 || references != 0) {
+    result_.image_end_offset = std::max(result_.image_end_offset, (cluster + 1) << image_.header_.cluster_bits);
+  }
+  if (refcount == references) return;
+  const bool leak = refcount > references;
+  const bool fix = leak ? fix_leaks : fix_all;
+  say(print("%s cluster %llu refcount=%llu reference=%llu",
+            fix    ? "Repairing"
+            : leak ? "Leaked"
+                   : "ERROR",
+            llu(cluster), llu(refcount), llu(references)));
+  const bool possible = references <= image_.header_.max_refcount();
+  if (fix && possible && image_.refcounts_.set(cluster, references) == IoStatus::Ok) {
+    (leak ? result_.leaks_fixed : result_.corruptions_fixed)++;
+    return;
+  }
+  (leak ? result_.leaks : result_.corruptions)++;
 }
 
 // COPIED says that a cluster is referenced once; a wrong flag would let a write change a snapshot.

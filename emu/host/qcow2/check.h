@@ -39,7 +39,11 @@ class Qcow2Checker {
       return found == pieces_.end() ? 0 : found->second[cluster % kPiece];
     }
     u64 end() const { return end_; }
-    bool has_piece(u64 cluster) const { return pieces_.contains(cluster / kPiece); }
+    std::vector<u64> pieces() const {
+      std::vector<u64> numbers;
+      for (const auto& [number, counts] : pieces_) numbers.push_back(number);
+      return numbers;
+    }
     static constexpr u64 kPiece = 2048;
 
    private:
@@ -60,7 +64,9 @@ class Qcow2Checker {
   void check_entry(u64 entry, u64 bitmap, bool active, u64 table, u64 index, bool fix);
   void count_metadata();
   void count_bitmaps();
+  std::vector<u64> pieces_to_compare() const;
   void compare(bool fix_leaks, bool fix_all);
+  void compare_cluster(u64 cluster, bool fix_leaks, bool fix_all);
   void check_copied(bool fix);
   Result<void> rebuild();
 

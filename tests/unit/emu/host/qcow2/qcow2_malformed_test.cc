@@ -75,7 +75,7 @@ void damage(std::vector<u8>& bytes, std::mt19937_64& random) {
   if (random() % 8 == 0) bytes.resize(random() % bytes.size());
 }
 
-// One command's worth of work: CPU time and memory are bounded.
+// CPU time and memory for all that is done with one image are bounded.
 class Bounded {
  public:
   explicit Bounded(unsigned image) : image_(image) { getrusage(RUSAGE_SELF, &before_); }
@@ -94,8 +94,8 @@ class Bounded {
 };
 
 void use(const std::string& path, unsigned number) {
+  const Bounded bounded(number);
   for (const bool read_only : {true, false}) {
-    const Bounded bounded(number);
     ImageOptions options;
     options.format = "qcow2";
     options.read_only = read_only;
@@ -119,7 +119,6 @@ void use(const std::string& path, unsigned number) {
       (void)image.flush();
     }
   }
-  const Bounded bounded(number);
   ImageOptions options;
   options.format = "qcow2";
   options.with_backing = false;
@@ -135,7 +134,7 @@ TEST(Qcow2Malformed, GivesErrorsAndNothingWorse) {
   const std::string path = std::string(folder) + "/disk.qcow2";
   const std::vector<u8> good[] = {sample(path, false), sample(path, true)};
   const char* wanted = std::getenv("XM_QCOW2_MALFORMED");
-  const unsigned count = wanted != nullptr ? static_cast<unsigned>(std::atoi(wanted)) : 150;
+  const unsigned count = wanted != nullptr ? static_cast<unsigned>(std::atoi(wanted)) : 2000;
   std::mt19937_64 random(6);
   testing::internal::CaptureStderr();
   for (unsigned i = 0; i < count; i++) {
