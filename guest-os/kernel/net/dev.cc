@@ -142,6 +142,7 @@ int register_netdevice(net_device* dev) {
   TRY_INT(allocate_name(dev, dev->name));
   dev->ifindex = ++last_ifindex;
   dev->registered = true;
+  dev->hw_features = dev->features;
   list_add_tail_rcu(&dev->dev_list, &dev_base);
   dev_notify(NETDEV_REGISTER, dev);
   return 0;

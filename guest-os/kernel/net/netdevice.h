@@ -173,6 +173,8 @@ struct net_device {
   u64 group = 0;
   char ifalias[64] = {};
   char qdisc_name[16] = "noqueue";
+  const char* driver = "";  // for ethtool
+  u32 hw_features = 0;      // what may be switched on
   work_struct carrier_work;
   void* priv = nullptr;  // the driver's
 };
@@ -272,6 +274,7 @@ struct rtnl_link_ops {
 };
 int rtnl_link_register(rtnl_link_ops* ops);
 
+long dev_ioctl(u32 command, u64 argument);  // -ENOIOCTLCMD: not about devices
 void net_dev_init();
 void dev_queues_init();  // softirqs and backlogs
 void dev_flush_backlogs(net_device* dev);

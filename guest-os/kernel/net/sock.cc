@@ -2,6 +2,7 @@
 // What all protocols share: the options of SOL_SOCKET [man 7 socket], time-outs, control messages [man 3 cmsg].
 #include "kernel/net/sock.h"
 
+#include "kernel/net/packet/filter.h"
 #include "kernel/sched/clock.h"
 #include "kernel/syscall/convert.h"
 #include "kernel/task/task_struct.h"
@@ -76,6 +77,8 @@ int set_linger(sock* sk, u64 user, u32 length) {
 
 int sock_setsockopt(socket* s, int name, u64 user, u32 length) {
   sock* sk = s->sk;
+  if (name == SO_ATTACH_FILTER && sk->sk_prot != nullptr) return sk_attach_filter(sk, user, length);
+  if (name == SO_DETACH_FILTER && sk->sk_prot != nullptr) return sk_detach_filter(sk);
   if (name == SO_BINDTODEVICE) return s->ops->setsockopt(s, SOL_SOCKET, name, user, length);
   int value;
   if (length < sizeof value) return -EINVAL;

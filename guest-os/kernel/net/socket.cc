@@ -3,6 +3,7 @@
 #include "kernel/init/initcall.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/slab.h"
+#include "kernel/net/netdevice.h"
 #include "kernel/net/sock.h"
 #include "kernel/signal/signal.h"
 #include "kernel/task/task_struct.h"
@@ -38,7 +39,8 @@ struct SocketFileOps final : file_operations {
   }
   long ioctl(file* f, u32 command, u64 argument) const override {
     socket* s = sock_from_file(f);
-    return s->ops->ioctl(s, command, argument);
+    const long result = s->ops->ioctl(s, command, argument);
+    return result == -ENOIOCTLCMD ? dev_ioctl(command, argument) : result;
   }
   int mmap(file* f, vm_area_struct* vma) const override {
     socket* s = sock_from_file(f);

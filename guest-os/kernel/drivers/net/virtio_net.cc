@@ -451,6 +451,7 @@ void probe(pci_dev* pci) {
   if (dev == nullptr || a == nullptr) return;
   ether_setup(dev);
   dev->ops = &virtio_net_ops;
+  dev->driver = "virtio_net";
   dev->priv = a;
   a->dev = dev;
   if (const int error = start(a, pci); error != 0)
