@@ -173,8 +173,9 @@ struct net_device {
   u64 group = 0;
   char ifalias[64] = {};
   char qdisc_name[16] = "noqueue";
-  const char* driver = "";  // for ethtool
-  u32 hw_features = 0;      // what may be switched on
+  char sysfs_name[kIfNameSize] = {};  // its directory in /sys/class/net
+  const char* driver = "";            // for ethtool
+  u32 hw_features = 0;                // what may be switched on
   work_struct carrier_work;
   void* priv = nullptr;  // the driver's
 };

@@ -24,6 +24,7 @@ struct proc_dir_entry {
   proc_dir_entry* children = nullptr;
   proc_dir_entry* next = nullptr;
   ino_t ino = 0;
+  bool hidden = false;  // taken off by proc_remove; comes back when it is made again
 };
 
 extern proc_dir_entry proc_root;
@@ -33,6 +34,8 @@ proc_dir_entry* proc_create(proc_dir_entry* root, const char* path_name, umode_t
                             proc_store_t store = nullptr, void* data = nullptr);
 proc_dir_entry* proc_mkdir(proc_dir_entry* root, const char* path_name);
 proc_dir_entry* proc_symlink(proc_dir_entry* root, const char* path_name, const char* target);
+// Takes an entry and all below it out of sight. Files that are open still call show.
+void proc_remove(proc_dir_entry* root, const char* path_name);
 proc_dir_entry* proc_find(const proc_dir_entry* dir, const qstr& name);
 
 // A value in /proc/sys: an integer with limits, shown and stored as decimal.

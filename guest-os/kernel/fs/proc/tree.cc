@@ -32,11 +32,19 @@ proc_dir_entry* add_child(proc_dir_entry* parent, const char* name, size_t n, um
   return e;
 }
 
+proc_dir_entry* find_any(const proc_dir_entry* dir, const qstr& name) {
+  for (proc_dir_entry* e = dir->children; e != nullptr; e = e->next) {
+    if (name.equals(e->name)) return e;
+  }
+  return nullptr;
+}
+
 proc_dir_entry* make_path(proc_dir_entry* root, const char* name, umode_t mode) {
   for (;;) {
     const char* slash = strchr(name, '/');
     const qstr part{name, static_cast<u32>(slash != nullptr ? static_cast<size_t>(slash - name) : strlen(name))};
-    proc_dir_entry* e = proc_find(root, part);
+    proc_dir_entry* e = find_any(root, part);
+    if (e != nullptr) e->hidden = false;
     if (e == nullptr) e = add_child(root, part.name, part.len, slash != nullptr ? S_IFDIR | 0555 : mode);
     if (e == nullptr || slash == nullptr) return e;
     root = e;
@@ -88,7 +96,7 @@ struct TreeDirOps final : file_operations {
     if (c.pos < 2) return 0;
     loff_t index = 2;
     for (const proc_dir_entry* e = dir->children; e != nullptr; e = e->next, ++index) {
-      if (index < c.pos) continue;
+      if (index < c.pos || e->hidden) continue;
       if (!dir_emit(c, e->name, strlen(e->name), e->ino, mode_to_dt(e->mode))) return 0;
       c.pos = index + 1;
     }
@@ -97,6 +105,11 @@ struct TreeDirOps final : file_operations {
   }
 };
 constinit const TreeDirOps tree_dir_ops{};
+
+struct TreeDentryOps final : dentry_operations {
+  bool revalidate(dentry* d) const override { return d->d_inode == nullptr || !info_of(d->d_inode)->entry->hidden; }
+};
+constinit const TreeDentryOps tree_dentry_ops{};
 
 struct TreeDirInodeOps final : inode_operations {
   int lookup(inode* dir, dentry* d) const override {
@@ -110,6 +123,7 @@ struct TreeDirInodeOps final : inode_operations {
     }
     inode* i = proc_make_inode(dir->i_sb, e->mode, {e, nullptr, nullptr, 0});
     if (i == nullptr) return -ENOMEM;
+    d->d_op = &tree_dentry_ops;
     d_add(d, i);
     return 0;
   }
@@ -184,10 +198,22 @@ int store_number(const char* text, size_t, void* data) {
 }  // namespace
 
 proc_dir_entry* proc_find(const proc_dir_entry* dir, const qstr& name) {
-  for (proc_dir_entry* e = dir->children; e != nullptr; e = e->next) {
-    if (name.equals(e->name)) return e;
+  proc_dir_entry* e = find_any(dir, name);
+  return e != nullptr && !e->hidden ? e : nullptr;
+}
+
+void proc_remove(proc_dir_entry* root, const char* name) {
+  for (const char* slash = strchr(name, '/'); slash != nullptr && root != nullptr; slash = strchr(name, '/')) {
+    root = proc_find(root, {name, static_cast<u32>(slash - name)});
+    name = slash + 1;
   }
-  return nullptr;
+  proc_dir_entry* e = root == nullptr ? nullptr : proc_find(root, {name, static_cast<u32>(strlen(name))});
+  if (e == nullptr) return;
+  e->hidden = true;
+  for (proc_dir_entry* child = e->children; child != nullptr; child = child->next) {
+    child->hidden = true;
+    for (proc_dir_entry* leaf = child->children; leaf != nullptr; leaf = leaf->next) leaf->hidden = true;
+  }
 }
 
 proc_dir_entry* proc_create(proc_dir_entry* root, const char* name, umode_t mode, proc_show_t show, proc_store_t store,
