@@ -27,15 +27,19 @@ INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /dev/mqueue /tmp /ltp /scratch
+mkdir -p /dev/pts /dev/shm /dev/mqueue /tmp /ltp /ltproot/testcases
+ln -s /ltp/bin /ltproot/testcases/bin
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t mqueue mqueue /dev/mqueue 2>/dev/null
 mount -t tmpfs -o mode=1777 tmp /tmp
-for m in %s; do [ -f /modules/$m.ko ] && insmod /modules/$m.ko; done
+for turn in 1 2 3; do  # in whatever order they need each other
+  for m in %s; do [ -f /modules/$m.ko ] && insmod /modules/$m.ko 2>/dev/null; done
+done
 mount -t ext4 -o ro /dev/vda /ltp || echo 'no programs'
 ln -sf /proc/self/fd /dev/fd
-export PATH=/ltp/bin:/bin:/sbin:/usr/bin:/usr/sbin HOME=/root LTPROOT=/ltp TMPDIR=/tmp KCONFIG_PATH=/ltp/config LTP_TIMEOUT_MUL=4 LTP_COLORIZE_OUTPUT=n
+ifconfig lo 127.0.0.1 up 2>/dev/null
+export PATH=/ltp/bin:/bin:/sbin:/usr/bin:/usr/sbin HOME=/root LTPROOT=/ltproot LTP_DEV=/dev/vdb LTP_DEV_FS_TYPE=ext4 TMPDIR=/tmp KCONFIG_PATH=/ltp/config LTP_TIMEOUT_MUL=4 LTP_COLORIZE_OUTPUT=n
 dmesg -n 1 2>/dev/null
 first=$(sed 's/.*ltp_first=\\([0-9]*\\).*/\\1/' /proc/cmdline)
 setsid run_list /list $first %d < /dev/null > /dev/console 2>&1
@@ -82,6 +86,18 @@ def make_disk(image, built, config):
         subprocess.run(['/sbin/mke2fs', '-q', '-t', 'ext4', '-d', work, image, f'{size // 1048576 * 11 // 10 + 64}M'], check=True)
 
 
+def with_libraries(program, target):
+    """Arguments that add a dynamic program of this machine and what it is linked with."""
+    if not os.path.exists(program):
+        return []
+    add = [f'--add={program}:{target}']
+    for line in subprocess.run(['ldd', program], capture_output=True, text=True).stdout.splitlines():
+        found = re.search(r'(/\S+) \(0x', line)
+        if found:
+            add.append(f'--add={found.group(1)}:{found.group(1)[1:]}')
+    return add
+
+
 def make_initrd(out, tests, modules, seconds):
     with tempfile.TemporaryDirectory() as work:
         add = []
@@ -100,15 +116,22 @@ def make_initrd(out, tests, modules, seconds):
                         add.append(f'--add={os.path.join(folder, m + ".ko")}:modules/{m}.ko')
         if os.path.exists('/bin/bash-static'):
             add.append('--add=/bin/bash-static:bin/bash')
+        for target in ('mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'):
+            add += with_libraries('/sbin/mke2fs', f'sbin/{target}')
+        for program in ('/sbin/debugfs', '/sbin/tune2fs'):
+            add += with_libraries(program, program[1:])
         subprocess.run([sys.executable, os.path.join(TOP, 'images', 'mkinitramfs.py'), out, '--init', init, f'--add={runner}:usr/bin/run_list',
                         f'--add={listing}:list', *add], check=True)
 
 
 def run_from(args, initrd, disk, tests, first, out, log):
     """Runs tests from number `first` on until the machine ends; returns where to go on."""
+    scratch = initrd + '.scratch'
     command = ['qemu-system-x86_64', '-kernel', args.kernel, '-initrd', initrd, '-append', f'console=ttyS0 panic=-1 quiet {args.append} ltp_first={first}',
                '-m', args.memory, '-smp', str(args.cpus), '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot', '-nic', 'none',
-               '-drive', f'file={disk},format=raw,if=virtio,readonly=on', '-device', 'virtio-rng-pci']
+               '-drive', f'file={disk},format=raw,if=virtio,readonly=on', '-drive', f'file={scratch},format=raw,if=virtio', '-device', 'virtio-rng-pci']
+    with open(scratch, 'wb') as f:
+        f.truncate(320 << 20)
     guest = Guest(command)
     current = first
     try:

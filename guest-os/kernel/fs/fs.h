@@ -149,8 +149,10 @@ struct inode {
   pipe_inode_info* i_pipe = nullptr;
   block_device* i_bdev = nullptr;
   file_lock* i_flock = nullptr;
-  list_head i_watches;        // inotify
-  void* i_private = nullptr;  // the file system's
+  struct file_lease* i_lease = nullptr;
+  Atomic<s32> i_readcount{0};  // regular files: open for reading only
+  list_head i_watches;         // inotify
+  void* i_private = nullptr;   // the file system's
   inode();
 };
 constexpr u32 S_IMMUTABLE = 8, S_APPEND = 4, S_NOATIME = 2;
@@ -316,7 +318,7 @@ bool mnt_read_only(const vfsmount* m);
 
 // --- file ---
 constexpr u32 FMODE_READ = 1, FMODE_WRITE = 2, FMODE_LSEEK = 4, FMODE_PATH = 0x4000, FMODE_WRITER = 0x10000,
-              FMODE_DENY_WRITE = 0x20000, FMODE_STREAM = 0x200000;
+              FMODE_DENY_WRITE = 0x20000, FMODE_STREAM = 0x200000, FMODE_READER = 0x400000;
 struct dir_context {
   loff_t pos;
   // Called for each entry; false: the buffer is full, stop before it.
@@ -356,7 +358,10 @@ struct file {
   mutex f_pos_lock;
   cred* f_cred = nullptr;
   void* private_data = nullptr;
-  pid_t f_owner = 0;  // F_SETOWN; negative: process group
+  pid_t f_owner = 0;       // F_SETOWN: who gets signals
+  bool f_dnotify = false;  // has asked for F_NOTIFY
+  int f_owner_type = 1;    // F_OWNER_*
+  struct fasync_struct* f_fasync = nullptr;
   int f_owner_signal = 0;
   uid_t f_owner_uid = 0, f_owner_euid = 0;
   u64 ra_next = 0;  // read-ahead: the page a sequential reader comes to next, and the window

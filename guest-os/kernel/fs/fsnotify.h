@@ -8,7 +8,8 @@
 
 namespace xm::os {
 
-extern Atomic<u32> inotify_watches;  // of all instances
+constexpr u32 FS_RENAME_INSIDE = 0x00100000;  // with IN_MOVED_FROM: the name stays in its directory; for dnotify
+extern Atomic<u32> inotify_watches;           // of all instances
 
 void fsnotify_slow_dentry(dentry* d, u32 mask);
 void fsnotify_slow_name(inode* dir, u32 mask, const qstr& name, bool directory, u32 cookie);

@@ -2,6 +2,7 @@
 // inotify: instances with a queue of events, and watches that hang on inodes. [man 7 inotify]
 // One mutex guards all watches and queues: events are rare compared with what causes them.
 #include "kernel/fs/eventpoll.h"
+#include "kernel/fs/fasync.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fsnotify.h"
 #include "kernel/fs/namei.h"
@@ -25,6 +26,8 @@ struct inotify_watch {
   inode* where = nullptr;  // referenced
   u32 mask = 0;
   int wd = 0;
+  file* directory = nullptr;  // dnotify: owner is null, wd the descriptor
+  bool once = false;
 };
 
 namespace {
@@ -82,10 +85,12 @@ constexpr qstr kNoName{"", 0};
 
 // Takes a watch away; the inode's reference goes to `doomed`, to be put when the lock is released.
 void drop_watch(inotify_watch* w, inode** doomed) {
-  queue_event(w->owner, w->wd, IN_IGNORED, 0, kNoName);
   list_del(&w->by_inode);
-  list_del(&w->by_instance);
-  w->owner->user->inotify_watches.sub(1);
+  if (w->owner != nullptr) {
+    queue_event(w->owner, w->wd, IN_IGNORED, 0, kNoName);
+    list_del(&w->by_instance);
+    w->owner->user->inotify_watches.sub(1);
+  }
   inotify_watches.sub(1);
   *doomed = w->where;
   kdelete(w);
@@ -97,8 +102,11 @@ void tell(inode* i, u32 mask, u32 cookie, const qstr& name, u32 extra) {
     MutexGuard guard(inotify_lock);
     for (inotify_watch* w : entries<&inotify_watch::by_inode>(i->i_watches)) {
       if ((w->mask & mask) == 0) continue;
-      queue_event(w->owner, w->wd, mask | extra, cookie, name);
-      if ((w->mask & IN_ONESHOT) != 0) {
+      if (w->owner != nullptr)
+        queue_event(w->owner, w->wd, (mask & ~FS_RENAME_INSIDE) | extra, cookie, name);
+      else
+        send_sigio(w->directory, w->wd, POLL_MSG);
+      if ((w->mask & IN_ONESHOT) != 0 || w->once) {
         inode* last = nullptr;
         drop_watch(w, &last);
         if (doomed != nullptr) doomed->i_count.sub(1);  // the same inode: we still hold one
@@ -116,7 +124,8 @@ void drop_all_watches(inode* i, u32 mask) {
       MutexGuard guard(inotify_lock);
       inotify_watch* w = list_first<&inotify_watch::by_inode>(&i->i_watches);
       if (w == nullptr) return;
-      if ((w->mask & mask) != 0 || mask == IN_UNMOUNT) queue_event(w->owner, w->wd, mask, 0, kNoName);
+      if (w->owner != nullptr && ((w->mask & mask) != 0 || mask == IN_UNMOUNT))
+        queue_event(w->owner, w->wd, mask, 0, kNoName);
       drop_watch(w, &doomed);
     }
     iput(doomed);
@@ -199,7 +208,7 @@ constinit const InotifyOps inotify_ops{};
 long add_watch(inotify_instance* in, inode* i, u32 mask) {
   MutexGuard guard(inotify_lock);
   for (inotify_watch* w : entries<&inotify_watch::by_inode>(i->i_watches)) {
-    if (w->owner != in) continue;
+    if (w->owner != in || w->directory != nullptr) continue;
     if ((mask & IN_MASK_CREATE) != 0) return -EEXIST;
     const u32 kept = (mask & IN_MASK_ADD) != 0 ? w->mask : 0;
     w->mask = kept | mask;
@@ -268,6 +277,56 @@ void fsnotify_unmount(super_block* sb) {
     drop_all_watches(found, IN_UNMOUNT);
     iput(found);
   }
+}
+
+// The old way: a signal to the owner of an open directory. [man 2 fcntl] "File and directory change notification"
+long dnotify_set(int fd, file* f, u64 flags) {
+  constexpr u32 DN_ACCESS = 1, DN_MODIFY = 2, DN_CREATE = 4, DN_DELETE = 8, DN_RENAME = 0x10, DN_ATTRIB = 0x20,
+                DN_MULTISHOT = 0x80000000;
+  if (!S_ISDIR(f->f_inode->i_mode)) return -ENOTDIR;
+  if ((flags & ~static_cast<u64>(DN_MULTISHOT)) == 0) {
+    dnotify_release(f);
+    return 0;
+  }
+  u32 mask = 0;
+  if ((flags & DN_ACCESS) != 0) mask |= IN_ACCESS;
+  if ((flags & DN_MODIFY) != 0) mask |= IN_MODIFY;
+  if ((flags & DN_CREATE) != 0) mask |= IN_CREATE | IN_MOVED_TO;
+  if ((flags & DN_DELETE) != 0) mask |= IN_DELETE | IN_MOVED_FROM;
+  if ((flags & DN_RENAME) != 0) mask |= FS_RENAME_INSIDE;
+  if ((flags & DN_ATTRIB) != 0) mask |= IN_ATTRIB;
+  if (f->f_owner == 0) TRY_INT(static_cast<int>(set_file_owner(f, 1, current->tgid)));
+  MutexGuard guard(inotify_lock);
+  for (inotify_watch* w : entries<&inotify_watch::by_inode>(f->f_inode->i_watches)) {
+    if (w->directory != f) continue;
+    w->mask |= mask;
+    w->once = w->once && (flags & DN_MULTISHOT) == 0;
+    return 0;
+  }
+  inotify_watch* w = knew<inotify_watch>();
+  if (w == nullptr) return -ENOMEM;
+  w->where = igrab(f->f_inode);
+  w->directory = f;
+  w->wd = fd;
+  w->mask = mask;
+  w->once = (flags & DN_MULTISHOT) == 0;
+  f->f_dnotify = true;
+  inotify_watches.inc();
+  list_add_tail(&w->by_inode, &f->f_inode->i_watches);
+  return 0;
+}
+
+void dnotify_release(file* f) {
+  inode* doomed = nullptr;
+  {
+    MutexGuard guard(inotify_lock);
+    for (inotify_watch* w : entries<&inotify_watch::by_inode>(f->f_inode->i_watches)) {
+      if (w->directory != f) continue;
+      drop_watch(w, &doomed);
+      break;
+    }
+  }
+  if (doomed != nullptr) iput(doomed);
 }
 
 long sys_inotify_init1(u32 flags) {

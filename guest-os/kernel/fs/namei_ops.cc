@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What happens to names: create, remove, link, rename. Locks: the directory's i_rwsem for writing; for rename between
 // directories the file system's rename mutex, then both directories, ancestor first.
+#include "kernel/fs/fasync.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fsnotify.h"
 #include "kernel/fs/namei.h"
@@ -245,7 +246,9 @@ long rename_locked(nameidata& from, nameidata& to, u32 flags) {
     if (error == 0) {
       const u32 cookie = fsnotify_cookie();
       const bool is_dir = S_ISDIR(old->d_inode->i_mode);
-      fsnotify_name(from.at.dentry_->d_inode, IN_MOVED_FROM, from.last, is_dir, cookie);
+      const bool inside = from.at.dentry_ == to.at.dentry_;
+      fsnotify_name(from.at.dentry_->d_inode, IN_MOVED_FROM | (inside ? FS_RENAME_INSIDE : 0), from.last, is_dir,
+                    cookie);
       fsnotify_name(to.at.dentry_->d_inode, IN_MOVED_TO, to.last, is_dir, cookie);
       fsnotify_inode(old->d_inode, IN_MOVE_SELF);
       if ((flags & RENAME_EXCHANGE) != 0) {
@@ -365,6 +368,7 @@ int do_truncate(dentry* d, loff_t length, u32 extra_valid) {
   a.size = length;
   a.valid = ATTR_SIZE | extra_valid;
   if (!capable(CAP_FSETID)) a.valid |= ATTR_KILL_SUID | ATTR_KILL_SGID;
+  TRY_INT(break_lease(d->d_inode, O_WRONLY));
   WriteGuard guard(d->d_inode->i_rwsem);
   return notify_change(d, a);
 }

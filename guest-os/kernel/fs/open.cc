@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // open(2): path walk, creation, permission, and the new struct file. Order of errors as in Linux's path_openat.
+#include "kernel/fs/fasync.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fsnotify.h"
 #include "kernel/fs/namei.h"
@@ -42,6 +43,14 @@ Result<file*> finish_open(path p, u32 flags) {
       if (i->i_writecount.compare_exchange(n, n + 1)) break;
     }
     f->f_mode |= FMODE_WRITER;
+  } else if ((f->f_mode & FMODE_READ) != 0 && S_ISREG(i->i_mode)) {
+    i->i_readcount.inc();
+    f->f_mode |= FMODE_READER;
+  }
+  if (const int error = break_lease(i, f->f_flags); error != 0) {
+    f->f_op = &bad_file_ops;
+    fput(f);
+    return Error{-error};
   }
   if (const int error = f->f_op->open(i, f); error != 0) {
     f->f_op = &bad_file_ops;  // release is for opened files
@@ -264,9 +273,13 @@ void fput(file* f) {
     if (f->f_op != &bad_file_ops)
       fsnotify_dentry(f->f_path.dentry_, (f->f_mode & FMODE_WRITE) != 0 ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (f->f_inode->i_flock != nullptr) release_file_locks(f);
+    fasync_release(f);
+    release_leases(f);
+    if (f->f_dnotify) dnotify_release(f);
     f->f_op->release(f->f_inode, f);
   }
   if ((f->f_mode & FMODE_WRITER) != 0) f->f_inode->i_writecount.sub(1);
+  if ((f->f_mode & FMODE_READER) != 0) f->f_inode->i_readcount.sub(1);
   if ((f->f_mode & FMODE_DENY_WRITE) != 0) f->f_inode->i_writecount.add(1);
   put_cred(f->f_cred);
   path_put(f->f_path);

@@ -4,6 +4,8 @@
 #include "kernel/fs/pipe.h"
 
 #include "kernel/fs/poll.h"
+#include "kernel/fs/proc/proc.h"
+#include "kernel/init/initcall.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/slab.h"
 #include "kernel/signal/signal.h"
@@ -20,21 +22,38 @@ struct pipe_inode_info {
   u32 readers = 0, writers = 0;
   u32 r_counter = 0, w_counter = 0;  // how often each end was opened: FIFO open waits on it
   u32 files = 0;
+  user_struct* user = nullptr;  // who is charged for the ring
 };
 
 namespace {
 
 constexpr u32 kPipeBuf = 4096;
 constinit vfsmount* pipe_mount = nullptr;
+constinit s64 pipe_max_size = 1 << 20, user_pages_soft = 16384, user_pages_hard = 0;
 
 u64 capacity(const pipe_inode_info* p) { return static_cast<u64>(p->ring_size) * kPageSize; }
 u64 used(const pipe_inode_info* p) { return p->head - p->tail; }
 
+bool over_limit(const user_struct* user, u32 more, s64 limit) {
+  return limit != 0 && user->pipe_pages.load() + more > limit;
+}
+
 pipe_inode_info* alloc_pipe() {
   pipe_inode_info* p = knew<pipe_inode_info>();
   if (p == nullptr) return nullptr;
+  p->user = current->cred_->user;
+  const bool limited = !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN);
+  if (limited && capacity(p) > static_cast<u64>(pipe_max_size))
+    p->ring_size = static_cast<u32>(pipe_max_size >> kPageShift);
+  if (limited && over_limit(p->user, p->ring_size, user_pages_soft)) p->ring_size = 2;
+  if (limited && over_limit(p->user, p->ring_size, user_pages_hard)) {
+    kdelete(p);
+    return nullptr;
+  }
+  p->user->pipe_pages.add(p->ring_size);
   p->pages = static_cast<char**>(kzalloc(p->ring_size * sizeof(char*)));
   if (p->pages == nullptr) {
+    p->user->pipe_pages.sub(p->ring_size);
     kdelete(p);
     return nullptr;
   }
@@ -46,6 +65,7 @@ void free_pipe(pipe_inode_info* p) {
     if (p->pages[i] != nullptr) free_page(p->pages[i]);
   }
   kfree(p->pages);
+  p->user->pipe_pages.sub(p->ring_size);
   kdelete(p);
 }
 
@@ -266,6 +286,28 @@ void pipe_init() {
   pipe_mount = kern_mount(&pipefs_type);
 }
 
+namespace {
+
+int store_max_size(const char* text, size_t, void*) {
+  const u64 v = parse_number(text, nullptr, 10);
+  if (v == 0 || v > 1ul << 31) return -EINVAL;
+  u64 pages = 1;
+  while (pages * kPageSize < v) pages *= 2;
+  pipe_max_size = static_cast<s64>(pages * kPageSize);
+  return 0;
+}
+void pipe_sysctls() {
+  proc_create(
+      &proc_root, "sys/fs/pipe-max-size", 0644, [](TextBuffer& out, void*) { out.print("%ld\n", pipe_max_size); },
+      store_max_size);
+  static constinit proc_number rows[] = {{&user_pages_soft, 0, 1l << 40}, {&user_pages_hard, 0, 1l << 40}};
+  proc_create_number("sys/fs/pipe-user-pages-soft", 0644, &rows[0]);
+  proc_create_number("sys/fs/pipe-user-pages-hard", 0644, &rows[1]);
+}
+FS_INITCALL(pipe_sysctls);
+
+}  // namespace
+
 int create_pipe_files(file** out, u32 flags) {
   inode* i = new_inode(pipe_mount->mnt_sb);
   if (i == nullptr) return -ENFILE;
@@ -296,8 +338,13 @@ long pipe_set_size(file* f, u64 bytes) {
   if (bytes > 1ul << 31) return -EINVAL;
   u32 count = 1;
   while (static_cast<u64>(count) * kPageSize < bytes) count *= 2;
-  if (static_cast<u64>(count) * kPageSize > 1048576 && !capable(CAP_SYS_RESOURCE)) return -EPERM;
+  const bool limited = !capable(CAP_SYS_RESOURCE);
+  if (count > p->ring_size && static_cast<s64>(count * kPageSize) > pipe_max_size && limited) return -EPERM;
   MutexGuard guard(p->lock);
+  if (count > p->ring_size && limited && !capable(CAP_SYS_ADMIN)) {
+    const u32 more = count - p->ring_size;
+    if (over_limit(p->user, more, user_pages_soft) || over_limit(p->user, more, user_pages_hard)) return -EPERM;
+  }
   if (used(p) > static_cast<u64>(count) * kPageSize) return -EBUSY;
   char** pages = static_cast<char**>(kzalloc(count * sizeof(char*)));
   if (pages == nullptr) return -ENOMEM;
@@ -313,6 +360,7 @@ long pipe_set_size(file* f, u64 bytes) {
     if (p->pages[i] != nullptr) free_page(p->pages[i]);
   }
   kfree(p->pages);
+  p->user->pipe_pages.add(static_cast<s64>(count) - p->ring_size);
   p->pages = pages;
   p->ring_size = count;
   p->tail = 0;

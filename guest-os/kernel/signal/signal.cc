@@ -273,6 +273,12 @@ void send_signal_locked_tasklist(int sig, siginfo* info, task_struct* t) {
   queue_locked(sig, info, t, true);
 }
 
+void send_thread_signal_locked_tasklist(int sig, siginfo* info, task_struct* t) {
+  if (sig == 0) return;
+  SpinGuard signals(t->sighand->siglock);
+  queue_locked(sig, info, t, false);
+}
+
 int send_sig(int sig, task_struct* t) { return send_signal(sig, nullptr, t, true); }
 
 int kill_pgrp_locked(pid_t pgrp, int sig) {

@@ -20,6 +20,7 @@ void signal_wake_up(task_struct* t, bool fatal);
 int send_signal(int sig, siginfo* info, task_struct* t, bool group);
 int send_sig(int sig, task_struct* t);  // to the process, from the kernel
 void send_signal_locked_tasklist(int sig, siginfo* info, task_struct* t);
+void send_thread_signal_locked_tasklist(int sig, siginfo* info, task_struct* t);
 int kill_pgrp_locked(pid_t pgrp, int sig);  // tasklist_lock held; kernel's own
 int kill_pgrp(pid_t pgrp, int sig);
 long kill_something(int pid, int sig, siginfo* info);  // kill(2) with permissions

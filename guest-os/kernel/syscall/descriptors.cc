@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Calls on descriptors: dup, fcntl, ioctl, pipe, flock, memfd.
+#include "kernel/fs/fasync.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/locks.h"
 #include "kernel/fs/pipe.h"
@@ -36,11 +37,12 @@ namespace {
 
 constexpr u32 kSettable = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
 
-long set_flags(file* f, u32 flags) {
+long set_flags(file* f, int fd, u32 flags) {
   if (((f->f_flags ^ flags) & O_APPEND) != 0 && (f->f_inode->i_flags & S_APPEND) != 0) return -EPERM;
   if ((flags & O_NOATIME) != 0 && (f->f_flags & O_NOATIME) == 0 && current->cred_->fsuid != f->f_inode->i_uid &&
       !capable(CAP_FOWNER))
     return -EPERM;
+  if (((f->f_flags ^ flags) & O_ASYNC) != 0) TRY_INT(fasync_set(f, fd, (flags & O_ASYNC) != 0));
   SpinGuard guard(f->f_lock);
   f->f_flags = (f->f_flags & ~kSettable) | (flags & kSettable);
   return 0;
@@ -61,10 +63,16 @@ long dup_above(file* f, u64 start, u32 flags) {
 }
 
 long set_owner(file* f, int who) {
-  f->f_owner = who;
-  f->f_owner_uid = current->cred_->uid;
-  f->f_owner_euid = current->cred_->euid;
-  return 0;
+  if (who == static_cast<int>(0x80000000)) return -EINVAL;
+  return who < 0 ? set_file_owner(f, F_OWNER_PGRP, -who) : set_file_owner(f, F_OWNER_PID, who);
+}
+
+long owner_ex(file* f, bool set, u64 argument) {
+  int ex[2] = {f->f_owner_type, f->f_owner};
+  if (!set) return copy_to_user(reinterpret_cast<void*>(argument), ex, sizeof ex);
+  TRY_INT(get_user_at(ex, argument));
+  if (ex[0] < F_OWNER_TID || ex[0] > F_OWNER_PGRP) return -EINVAL;
+  return set_file_owner(f, ex[0], ex[1]);
 }
 
 long record_lock(int fd, file* f, int command, u64 argument) {
@@ -94,7 +102,7 @@ long sys_fcntl(int fd, int command, u64 argument) {
     case F_GETFD: return descriptor_flag(fd, 0, 0);
     case F_SETFD: descriptor_flag(fd, 1, argument); return 0;
     case F_GETFL: return f->f_flags;
-    case F_SETFL: return set_flags(f.get(), static_cast<u32>(argument));
+    case F_SETFL: return set_flags(f.get(), fd, static_cast<u32>(argument));
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -102,16 +110,12 @@ long sys_fcntl(int fd, int command, u64 argument) {
     case F_OFD_SETLK:
     case F_OFD_SETLKW: return record_lock(fd, f.get(), command, argument);
     case F_SETOWN: return set_owner(f.get(), static_cast<int>(argument));
-    case F_GETOWN: return f->f_owner;
-    case F_SETOWN_EX: {
-      int ex[2];
-      TRY_INT(get_user_at(ex, argument));
-      if (ex[0] < 0 || ex[0] > 2) return -EINVAL;
-      return set_owner(f.get(), ex[0] == 2 ? -ex[1] : ex[1]);
-    }
-    case F_GETOWN_EX: {
-      const int ex[2] = {f->f_owner < 0 ? 2 : 1, f->f_owner < 0 ? -f->f_owner : f->f_owner};
-      return copy_to_user(reinterpret_cast<void*>(argument), ex, sizeof ex);
+    case F_GETOWN: return f->f_owner_type == F_OWNER_PGRP ? -f->f_owner : f->f_owner;
+    case F_SETOWN_EX: return owner_ex(f.get(), true, argument);
+    case F_GETOWN_EX: return owner_ex(f.get(), false, argument);
+    case F_GETOWNER_UIDS: {
+      const u32 ids[2] = {f->f_owner_uid, f->f_owner_euid};
+      return copy_to_user(reinterpret_cast<void*>(argument), ids, sizeof ids);
     }
     case F_SETSIG:
       if (argument > kNsig) return -EINVAL;
@@ -120,13 +124,16 @@ long sys_fcntl(int fd, int command, u64 argument) {
     case F_GETSIG: return f->f_owner_signal;
     case F_SETPIPE_SZ: return is_pipe(f.get()) ? pipe_set_size(f.get(), argument) : -EBADF;
     case F_GETPIPE_SZ: return is_pipe(f.get()) ? pipe_size(f.get()) : -EBADF;
-    case F_GETLEASE: return F_UNLCK;
+    case F_GETLEASE: return get_lease(f.get());
+    case F_SETLEASE: return set_lease(fd, f.get(), static_cast<int>(argument));
+    case F_NOTIFY: return dnotify_set(fd, f.get(), argument);
     default: return -EINVAL;
   }
 }
 
 long sys_ioctl(int fd, u32 command, u64 argument) {
-  constexpr u32 kFionclex = 0x5450, kFioclex = 0x5451, kFionbio = 0x5421, kFionread = 0x541b, kFioqsize = 0x5460;
+  constexpr u32 kFionclex = 0x5450, kFioclex = 0x5451, kFionbio = 0x5421, kFionread = 0x541b, kFioasync = 0x5452,
+                kFioqsize = 0x5460;
   FileRef f(fd);
   if (!f) return -EBADF;
   switch (command) {
@@ -135,7 +142,13 @@ long sys_ioctl(int fd, u32 command, u64 argument) {
     case kFionbio: {
       int on;
       TRY_INT(get_user_at(on, argument));
-      return set_flags(f.get(), on != 0 ? f->f_flags | O_NONBLOCK : f->f_flags & ~O_NONBLOCK);
+      return set_flags(f.get(), fd, on != 0 ? f->f_flags | O_NONBLOCK : f->f_flags & ~O_NONBLOCK);
+    }
+    case kFioasync: {
+      int on;
+      TRY_INT(get_user_at(on, argument));
+      if (!f->f_op->has_poll()) return -ENOTTY;
+      return set_flags(f.get(), fd, on != 0 ? f->f_flags | O_ASYNC : f->f_flags & ~O_ASYNC);
     }
     case kFionread:
       if (S_ISREG(f->f_inode->i_mode)) return put_user_at(static_cast<int>(f->f_inode->i_size - f->f_pos), argument);

@@ -301,6 +301,8 @@ long prctl_ambient(u64 what, u64 cap) {
   if (what < kIsSet || what > kLower || cap > CAP_LAST_CAP) return -EINVAL;
   const u64 bit = 1ul << cap;
   if (what == kIsSet) return (current->cred_->cap_ambient & bit) != 0;
+  constexpr u32 kNoCapAmbientRaise = 1u << 6;
+  if (what == kRaise && (current->cred_->securebits & kNoCapAmbientRaise) != 0) return -EPERM;
   if (what == kRaise && (current->cred_->cap_permitted & current->cred_->cap_inheritable & bit) == 0) return -EPERM;
   cred* c = TRY(prepare_creds());
   c->cap_ambient = what == kRaise ? c->cap_ambient | bit : c->cap_ambient & ~bit;
@@ -367,7 +369,7 @@ long sys_prctl(int option, u64 a, u64 b, u64 c, u64 d) {
     case 28: return prctl_caps(option, a);
     case 23: return a > CAP_LAST_CAP ? -EINVAL : ((t->cred_->cap_bset >> a) & 1);
     case 27: return t->cred_->securebits;
-    case 29: t->timer_slack_ns = a == 0 ? 50000 : a; return 0;
+    case 29: t->timer_slack_ns = a == 0 ? t->default_timer_slack_ns : a; return 0;
     case 30: return static_cast<long>(t->timer_slack_ns);
     case 25: return put_user_at(1, a);  // PR_GET_TSC: enabled
     case 26: return a == 1 ? 0 : -EINVAL;

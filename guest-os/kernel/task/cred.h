@@ -21,6 +21,7 @@ struct user_struct {  // counters of one user id
   Atomic<s64> sigpending{0};
   Atomic<s64> locked_pages{0};
   Atomic<s64> inotify_instances{0}, inotify_watches{0};
+  Atomic<s64> pipe_pages{0};
   Atomic<s64> mq_bytes{0};  // of POSIX message queues
   user_struct* next = nullptr;
 };

@@ -63,7 +63,7 @@ task_struct* dup_task_struct(const task_struct* from) {
   t->blocked = from->blocked;
   t->personality = from->personality;
   t->no_new_privs = from->no_new_privs;
-  t->timer_slack_ns = from->timer_slack_ns;
+  t->timer_slack_ns = t->default_timer_slack_ns = from->timer_slack_ns;
   t->ioprio = from->ioprio;
   t->thread.fs_base = from->thread.fs_base;
   t->thread.gs_base = from->thread.gs_base;

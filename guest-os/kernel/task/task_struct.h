@@ -150,7 +150,7 @@ struct task_struct {
   bool no_new_privs = false;
   bool did_exec = false;
   bool dumped = false;
-  u64 timer_slack_ns = 50000;
+  u64 timer_slack_ns = 50000, default_timer_slack_ns = 50000;
   int ioprio = 0;
   Atomic<s32>* pids_charge = nullptr;  // process count of the user
   wait_queue_head wait_chldexit;       // waiters in wait4 of this thread group (leader's is used)

@@ -280,7 +280,7 @@ constinit u64 boot_uuid[2]{};
 }  // namespace
 extern s64 dirty_background_ratio, dirty_ratio;  // mm/writeback.cc
 namespace {
-constinit s64 numbers[16] = {CAP_LAST_CAP,        65536, 1048576, 0, 50, 60, 0, 2, 1048576, 256, 10, 20, 0, 32000,
+constinit s64 numbers[16] = {CAP_LAST_CAP,        65536, 1048576, 0, 50, 60, 0, 2, 0, 256, 10, 20, 0, 32000,
                              9223372036854775807, 0};
 constinit proc_number number_rows[16] = {{&numbers[0], 0, 0},
                                          {&numbers[1], 0, 0},
@@ -290,7 +290,7 @@ constinit proc_number number_rows[16] = {{&numbers[0], 0, 0},
                                          {&numbers[5], 0, 200},
                                          {&numbers[6], 0, 1},
                                          {&numbers[7], 0, 2},
-                                         {&numbers[8], 4096, 1 << 30},
+                                         {&numbers[8], 0, 1},
                                          {&numbers[9], 0, 1 << 20},
                                          {&dirty_background_ratio, 0, 100},
                                          {&dirty_ratio, 0, 100},
@@ -308,7 +308,7 @@ void create_sysctls() {
                                         "sys/vm/swappiness",
                                         "sys/vm/drop_caches_last",
                                         "sys/kernel/randomize_va_space",
-                                        "sys/fs/pipe-max-size",
+                                        "sys/kernel/sched_autogroup_enabled",
                                         "sys/kernel/sched_child_runs_first",
                                         "sys/vm/dirty_background_ratio",
                                         "sys/vm/dirty_ratio",
@@ -327,12 +327,11 @@ void create_sysctls() {
   proc_create(&proc_root, "sys/kernel/core_pattern", 0644, show_text, store_core_pattern, core_pattern);
   static constinit proc_number uses_pid{&core_uses_pid, 0, 1};
   proc_create_number("sys/kernel/core_uses_pid", 0644, &uses_pid);
-  static constinit s64 tainted = 0, entropy = 256, lease_time = 45;
-  static constinit proc_number fixed[] = {{&tainted, 0, 1l << 18}, {&entropy, 0, 256}, {&lease_time, 0, 1 << 20}};
+  static constinit s64 tainted = 0, entropy = 256;
+  static constinit proc_number fixed[] = {{&tainted, 0, 1l << 18}, {&entropy, 0, 256}};
   proc_create_number("sys/kernel/tainted", 0644, &fixed[0]);
   proc_create_number("sys/kernel/random/entropy_avail", 0444, &fixed[1]);
   proc_create_number("sys/kernel/random/poolsize", 0444, &fixed[1]);
-  proc_create_number("sys/fs/lease-break-time", 0644, &fixed[2]);
   proc_create(&proc_root, "sys/kernel/random/uuid", 0444, show_uuid);
   proc_create(&proc_root, "sys/kernel/random/boot_id", 0444, show_uuid, nullptr, boot_uuid);
 }
