@@ -164,6 +164,7 @@ void unregister_netdevice(net_device* dev) {
   list_del_rcu(&dev->dev_list);
   synchronize_net();
   dev_flush_backlogs(dev);
+  dev_release_qdiscs(dev);
   dev_put(dev);
 }
 
@@ -219,9 +220,9 @@ void dev_close(net_device* dev) {
   assert_rtnl();
   if (!netif_running(dev)) return;
   dev_notify(NETDEV_GOING_DOWN, dev);
+  dev->flags &= ~IFF_UP;  // from here on nothing is sent
   dev_deactivate(dev);
   dev->ops->ndo_stop(dev);
-  dev->flags &= ~IFF_UP;
   dev_notify(NETDEV_DOWN, dev);
 }
 

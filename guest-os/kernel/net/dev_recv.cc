@@ -4,6 +4,7 @@
 // (loopback, veth, tun) wait in this processor's backlog, which is polled the same way.
 #include "kernel/init/printk.h"
 #include "kernel/net/netdevice.h"
+#include "kernel/net/sched/sch_generic.h"
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/task/task_struct.h"
@@ -312,6 +313,7 @@ void dev_queues_init() {
     napi_enable(&sd.backlog);
   }
   open_softirq(NET_RX_SOFTIRQ, net_rx_action);
+  sched_queues_init();
 }
 
 }  // namespace xm::os

@@ -4,6 +4,7 @@
 #include "kernel/init/printk.h"
 #include "kernel/lib/result.h"
 #include "kernel/net/netdevice.h"
+#include "kernel/net/sched/sch_generic.h"
 
 namespace xm::os {
 
@@ -129,15 +130,12 @@ int dev_queue_xmit(sk_buff* skb) {
   skb_reset_mac_header(skb);
   local_bh_disable();
   netdev_queue* txq = pick_tx(skb, dev);
-  const int result = xmit_without_queue(skb, dev, txq);
+  Qdisc* q = read_once(txq->qdisc);
+  const int result = q != nullptr ? qdisc_xmit(skb, q, dev, txq) : xmit_without_queue(skb, dev, txq);
   local_bh_enable();
   return result;
 }
 
 void netif_stop_queue(net_device* dev, u32 queue) { write_once(dev->tx[queue].stopped, true); }
-void netif_wake_queue(net_device* dev, u32 queue) { write_once(dev->tx[queue].stopped, false); }
-
-void dev_activate(net_device*) {}
-void dev_deactivate(net_device*) {}
 
 }  // namespace xm::os

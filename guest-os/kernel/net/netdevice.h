@@ -281,6 +281,7 @@ void dev_queues_init();  // softirqs and backlogs
 void dev_flush_backlogs(net_device* dev);
 void dev_activate(net_device* dev);  // its qdiscs
 void dev_deactivate(net_device* dev);
+void dev_release_qdiscs(net_device* dev);
 void loopback_init();
 void assert_rtnl();
 
