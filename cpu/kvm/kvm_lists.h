@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The two KVM requests that carry a list. linux/kvm.h declares them with flexible arrays in a way that gives other
-// offsets and sizes in C++ than in C, and so other ioctl numbers; these are the kernel's [KVM API 4.19, 4.20, 4.46].
+// The KVM requests that carry a list, or the XSAVE image. linux/kvm.h declares them with flexible arrays in a way that
+// gives other offsets and sizes in C++ than in C, and so other ioctl numbers; these are the kernel's
+// [KVM API 4.19, 4.20, 4.42, 4.43, 4.46].
 #pragma once
 
 #include <linux/kvm.h>
@@ -34,9 +35,15 @@ struct MsrList {
   kvm_msr_entry entries[kMost];
 };
 
+struct XsaveImage {
+  u8 bytes[4096];
+};
+
 inline constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHeader);
 inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHeader);
 inline constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, ListHeader);
 inline constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, ListHeader);
+inline constexpr unsigned long kGetXsave = _IOR(KVMIO, 0xA4, XsaveImage);
+inline constexpr unsigned long kSetXsave = _IOW(KVMIO, 0xA5, XsaveImage);
 
 }  // namespace xm::cpu::kvm

@@ -105,9 +105,9 @@ constexpr unsigned kXmmOffset = 160, kHeaderOffset = 512, kYmmOffset = 576;
 }  // namespace
 
 Result<void> read_extended(int fd, CpuState& state) {
-  kvm_xsave image{};
-  if (::ioctl(fd, KVM_GET_XSAVE, &image) != 0) return refused("KVM_GET_XSAVE");
-  const auto* bytes = reinterpret_cast<const u8*>(image.region);
+  XsaveImage image{};
+  if (::ioctl(fd, kGetXsave, &image) != 0) return refused("KVM_GET_XSAVE");
+  const u8* bytes = image.bytes;
   const u64 present = load_le<u64>(bytes + kHeaderOffset);
   X87State& x87 = state.x87;
   x87.control = load_le<u16>(bytes);
@@ -160,8 +160,8 @@ Result<void> write_fpu(int fd, const CpuState& state) {
 }  // namespace
 
 Result<void> write_extended(int fd, const CpuState& state) {
-  kvm_xsave image{};
-  auto* bytes = reinterpret_cast<u8*>(image.region);
+  XsaveImage image{};
+  u8* bytes = image.bytes;
   const X87State& x87 = state.x87;
   store_le<u16>(bytes, x87.control);
   store_le<u16>(bytes + 2, x87.status);
@@ -184,7 +184,7 @@ Result<void> write_extended(int fd, const CpuState& state) {
   // Components that the guest has not enabled KVM does not take.
   constexpr u64 kX87AndSse = 3, kAll = 7;
   store_le<u64>(bytes + kHeaderOffset, (state.xcr0 | kX87AndSse) & kAll);
-  if (::ioctl(fd, KVM_SET_XSAVE, &image) == 0) return {};
+  if (::ioctl(fd, kSetXsave, &image) == 0) return {};
   return write_fpu(fd, state);
 }
 

@@ -81,9 +81,10 @@ bool is_testable(const Row& row, CodeSize mode) {
   }
 }
 
-Generator::Generator(u64 seed, Operation only, bool (*available)(Feature)) : random_(seed) {
+Generator::Generator(u64 seed, Operation only, bool (*available)(Feature), Modes modes) : random_(seed) {
   const auto rows = isa_rows();
   for (CodeSize mode : {CodeSize::Bits64, CodeSize::Bits32}) {
+    if (mode == CodeSize::Bits32 && modes == Modes::Only64) continue;
     std::vector<std::vector<u16>> by_operation(kOperationCount);
     for (unsigned i = 0; i < rows.size(); ++i) {
       const Row& row = rows[i];

@@ -13,10 +13,12 @@ namespace xm::cpu::silicon {
 // Whether user mode can execute the operation with a result that depends on nothing but the test.
 bool is_testable(const Row& row, CodeSize mode);
 
+enum class Modes : u8 { Both, Only64 };
+
 class Generator {
  public:
   // Rows to draw from: those of one operation, or all testable ones that `available` admits.
-  Generator(u64 seed, Operation only, bool (*available)(Feature));
+  Generator(u64 seed, Operation only, bool (*available)(Feature), Modes modes = Modes::Both);
 
   bool empty() const { return groups_.empty() && groups32_.empty(); }
   TestCase next();

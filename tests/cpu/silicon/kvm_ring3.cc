@@ -16,6 +16,7 @@ KvmRing3::KvmRing3() {
   void* ram = ::mmap(nullptr, kSystemBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (ram == MAP_FAILED) return;
   ram_ = static_cast<u8*>(ram);
+  ::madvise(ram, kSystemBytes, MADV_DONTFORK);  // copying on write would take the pages away from KVM
   build_system(ram_);
   auto vm = kvm::KvmVm::create();
   if (!vm.ok()) return;

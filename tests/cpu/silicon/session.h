@@ -23,6 +23,7 @@ struct SessionResult {
   bool available = true;  // false: the host cannot run the tests
   u64 compared = 0;
   u64 completed = 0;  // of them without a fault
+  u64 emulated = 0;   // of them left to a process of the host, because KVM emulated them
   u64 differences = 0;
   std::map<Operation, u64> by_operation;  // differences
   std::vector<std::string> reports;

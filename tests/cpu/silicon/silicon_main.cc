@@ -43,6 +43,10 @@ int main(int argc, char** argv) {
   for (const auto& [which, count] : result.by_operation) {
     std::printf("%-20s %llu\n", std::string(operation_name(which)).c_str(), static_cast<unsigned long long>(count));
   }
+  if (options.through_kvm) {
+    std::printf("emulated by KVM, compared with a process of the host: %llu\n",
+                static_cast<unsigned long long>(result.emulated));
+  }
   std::printf("compared %llu, completed without a fault %llu, differences %llu\n",
               static_cast<unsigned long long>(result.compared), static_cast<unsigned long long>(result.completed),
               static_cast<unsigned long long>(result.differences));
