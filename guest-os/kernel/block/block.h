@@ -11,6 +11,7 @@
 namespace xm::os {
 
 struct gendisk;
+struct device;
 
 struct request {
   list_head link;  // of the queue: free, waiting or done
@@ -50,6 +51,7 @@ struct block_device {
   dev_t number = 0;
   u64 start = 0, sectors = 0;
   inode* host = nullptr;  // owner of the device's page cache
+  device* dev = nullptr;  // in /sys
   char name[20]{};
   u64 ios[2]{}, sectors_done[2]{}, merges[2]{};  // reads, writes: /proc/diskstats
 };
@@ -75,8 +77,8 @@ struct gendisk {
 };
 
 // --- for drivers ---
-int add_disk(gendisk* disk);               // reads the partition table and makes the nodes in /dev
-request* blk_next_request(gendisk* disk);  // queue locked; null: nothing waits
+int add_disk(gendisk* disk, device* parent = nullptr);  // reads the partition table and makes the nodes in /dev
+request* blk_next_request(gendisk* disk);               // queue locked; null: nothing waits
 // Up to `limit` pieces of memory that the driver moves next, from at_sector on; advances past them.
 u32 blk_map_request(request* r, request_segment* segments, u32 limit, u64* sector);
 // The pieces handed out are done. Completes the request, or puts it back to the head of the queue for its rest. Any
@@ -86,5 +88,7 @@ void blk_end_request(request* r, int error);
 block_device* find_block_device(const char* name);  // "vda1"
 extern gendisk* disks;
 void bdev_init(block_device* bdev);
+void blk_register_device(block_device* bdev, device* parent);  // sysfs.cc
+void blk_unregister_device(block_device* bdev);
 
 }  // namespace xm::os

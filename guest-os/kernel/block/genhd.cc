@@ -28,7 +28,7 @@ struct CacheReader final : partition_reader {
   }
 };
 
-void add_part(gendisk* disk, u32 number, u64 start, u64 sectors) {
+void add_part(gendisk* disk, u32 number, u64 start, u64 sectors, device* parent = nullptr) {
   block_device& b = disk->parts[number];
   b.disk = disk;
   b.number = make_dev(disk->major, disk->first_minor + number);
@@ -43,6 +43,7 @@ void add_part(gendisk* disk, u32 number, u64 start, u64 sectors) {
   }
   bdev_init(&b);
   devtmpfs_create(b.name, S_IFBLK | 0660, b.number);
+  blk_register_device(&b, parent);
 }
 
 template <class Function>
@@ -119,12 +120,12 @@ block_device* find_block_device(const char* name) {
   return found;
 }
 
-int add_disk(gendisk* disk) {
+int add_disk(gendisk* disk, device* parent) {
   for (request& r : disk->queue.requests) list_add_tail(&r.link, &disk->queue.free);
   gendisk** at = &disks;
   while (*at != nullptr) at = &(*at)->next;
   *at = disk;
-  add_part(disk, 0, 0, disk->sectors);
+  add_part(disk, 0, 0, disk->sectors, parent);
   partition_entry found[kMaxPartitions];
   const CacheReader reader{&disk->parts[0]};
   u32 count = 0;

@@ -361,7 +361,7 @@ void probe_drive(Channel& c, Drive& d) {
   d.disk = disk;
 }
 
-void probe_channel(u16 base, u16 control, u16 bus_master, u32 irq) {
+void probe_channel(device* parent, u16 base, u16 control, u16 bus_master, u32 irq) {
   Channel* c = knew<Channel>();
   if (c == nullptr) return;
   c->base = base;
@@ -386,22 +386,22 @@ void probe_channel(u16 base, u16 control, u16 bus_master, u32 irq) {
   c->in(kStatus);
   outb(control, 0);
   for (const Drive& d : c->drives) {
-    if (d.disk != nullptr) add_disk(d.disk);
+    if (d.disk != nullptr) add_disk(d.disk, parent);
   }
 }
 
-void ide_init() {
-  for (pci_dev* d = pci_devices; d != nullptr; d = d->next) {
-    if (d->class_code >> 8 != 0x0101) continue;
-    if ((d->class_code & 5) != 0) continue;  // native mode: other ports
-    pci_enable(d);
-    const pci_bar bar = pci_read_bar(d, 4);
-    const u16 bus_master = bar.is_io ? static_cast<u16>(bar.address) : static_cast<u16>(0);
-    probe_channel(0x1f0, 0x3f6, bus_master, 14);
-    probe_channel(0x170, 0x376, bus_master != 0 ? static_cast<u16>(bus_master + 8) : static_cast<u16>(0), 15);
-    return;
-  }
+int ide_probe(pci_dev* d) {
+  if ((d->class_code & 5) != 0) return -ENODEV;  // native mode: other ports
+  pci_enable(d);
+  const pci_bar bar = pci_read_bar(d, 4);
+  const u16 bus_master = bar.is_io ? static_cast<u16>(bar.address) : static_cast<u16>(0);
+  probe_channel(&d->dev, 0x1f0, 0x3f6, bus_master, 14);
+  probe_channel(&d->dev, 0x170, 0x376, bus_master != 0 ? static_cast<u16>(bus_master + 8) : static_cast<u16>(0), 15);
+  return 0;
 }
+constexpr pci_device_id kIdeIds[] = {{kPciAny, kPciAny, 0x010100, 0xffff00}};
+constinit pci_driver ide_driver{"ata_piix", kIdeIds, array_size(kIdeIds), ide_probe};
+void ide_init() { pci_register_driver(&ide_driver); }
 DEVICE_INITCALL(ide_init);
 
 }  // namespace

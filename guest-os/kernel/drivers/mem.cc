@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Character devices of major 1: null, zero, full, random, urandom, kmsg, mem. [man 4 null], [man 4 random], [man 4
 // full]
+#include "kernel/drivers/base/device.h"
 #include "kernel/drivers/random.h"
 #include "kernel/drivers/tty.h"
 #include "kernel/fs/poll.h"
@@ -169,6 +170,7 @@ void mem_devices_init() {
   for (const auto& d : devices) {
     register_chrdev(1, d.minor, 1, "mem", d.op);
     devtmpfs_create(d.name, S_IFCHR | d.mode, make_dev(1, d.minor));
+    device_create(&mem_class, nullptr, make_dev(1, d.minor), d.name);
   }
   devtmpfs_symlink("fd", "/proc/self/fd");
   devtmpfs_symlink("stdin", "/proc/self/fd/0");

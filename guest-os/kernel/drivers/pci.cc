@@ -38,6 +38,7 @@ void add_function(pci_dev found) {
   pci_dev** at = &pci_devices;
   while (*at != nullptr) at = &(*at)->next;
   *at = d;
+  pci_bus_add(d);
   printk(KERN_INFO "pci 0000:%02x:%02x.%u: [%04x:%04x] class 0x%06x\n", d->bus, d->device, d->function, d->vendor,
          d->id, d->class_code);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/arch/x86_64/irq.h"
+#include "kernel/drivers/base/device.h"
 #include "kernel/lib/types.h"
 
 namespace xm::os {
@@ -13,8 +14,26 @@ struct pci_dev {
   u32 class_code;  // base class, subclass, interface
   u8 interrupt_line;
   pci_dev* next;
+  struct ::xm::os::device dev;
 };
 extern pci_dev* pci_devices;
+extern bus_type pci_bus;
+
+// What a driver drives: exact numbers, or a class of devices. kPciAny matches all.
+constexpr u32 kPciAny = 0xffff;
+struct pci_device_id {
+  u32 vendor = kPciAny, id = kPciAny;
+  u32 class_code = 0, class_mask = 0;
+};
+struct pci_driver : device_driver {
+  constexpr pci_driver(const char* n, const pci_device_id* i, u32 c, int (*p)(pci_dev*))
+      : device_driver{n, &pci_bus, nullptr}, ids(i), id_count(c), probe_pci(p) {}
+  const pci_device_id* ids;
+  u32 id_count;
+  int (*probe_pci)(pci_dev*);
+};
+void pci_register_driver(pci_driver* driver);
+void pci_bus_add(pci_dev* d);
 
 u32 pci_read32(const pci_dev* d, u32 offset);
 u16 pci_read16(const pci_dev* d, u32 offset);

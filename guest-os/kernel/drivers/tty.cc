@@ -3,6 +3,7 @@
 // [man 4 tty]
 #include "kernel/drivers/tty.h"
 
+#include "kernel/drivers/base/device.h"
 #include "kernel/fs/poll.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/init/printk.h"
@@ -331,6 +332,8 @@ tty_struct* tty_create(const char* name, dev_t device, const tty_operations* dri
   if (t == nullptr || tty_count == array_size(ttys)) return nullptr;
   ttys[tty_count++] = t;
   devtmpfs_create(name, S_IFCHR | 0620, device);
+  device_create(&tty_class, major_of(device) == 4 && minor_of(device) >= 64 ? platform_device("serial8250") : nullptr,
+                device, name);
   return t;
 }
 
@@ -402,6 +405,8 @@ void tty_init() {
   register_chrdev(5, 0, 2, "console", &tty_file_ops);
   devtmpfs_create("tty", S_IFCHR | 0666, make_dev(5, 0));
   devtmpfs_create("console", S_IFCHR | 0600, make_dev(5, 1));
+  device_create(&tty_class, nullptr, make_dev(5, 0), "tty");
+  device_create(&tty_class, nullptr, make_dev(5, 1), "console");
 }
 
 }  // namespace xm::os

@@ -54,6 +54,23 @@ struct virtio_device {
   u64 features = 0;
 };
 
+// The virtio bus: one node below each virtio function of PCI. [VIRTIO 5]
+constexpr u32 VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4, VIRTIO_ID_BALLOON = 5,
+              VIRTIO_ID_INPUT = 18;
+struct virtio_node {
+  device dev;
+  pci_dev* pci;
+  u32 id;
+};
+extern bus_type virtio_bus;
+struct virtio_driver : device_driver {
+  constexpr virtio_driver(const char* n, u32 i, int (*p)(virtio_node*))
+      : device_driver{n, &virtio_bus, nullptr}, id(i), probe_virtio(p) {}
+  u32 id;
+  int (*probe_virtio)(virtio_node*);
+};
+void virtio_register_driver(virtio_driver* driver);
+
 // Finds the registers, resets the device, agrees on features (offered and in `wanted`). 0 or an error.
 int virtio_open(virtio_device* v, pci_dev* pci, u64 wanted);
 int virtio_request_irq(virtio_device* v, irq_handler_t handler, const char* name, void* device);

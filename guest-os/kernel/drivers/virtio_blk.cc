@@ -90,10 +90,12 @@ IrqReturn handle_interrupt(u32, void* device) {
   return IrqReturn::Handled;
 }
 
-void probe(pci_dev* pci) {
+int probe(virtio_node* node) {
+  pci_dev* pci = node->pci;
+  if (disk_count == 26) return -ENOSPC;
   Disk* d = knew<Disk>();
   gendisk* disk = knew<gendisk>();
-  if (d == nullptr || disk == nullptr) return;
+  if (d == nullptr || disk == nullptr) return -ENOMEM;
   d->disk = disk;
   d->slots = static_cast<Slot*>(get_free_page(GFP_KERNEL | GFP_ZERO));
   if (d->slots == nullptr ||
@@ -101,7 +103,7 @@ void probe(pci_dev* pci) {
       virtio_request_irq(&d->virtio, handle_interrupt, "virtio-blk", d) != 0 ||
       virtio_setup_queue(&d->virtio, &d->queue, 0, 128) != 0) {
     printk(KERN_ERR "virtio-blk: device at %02x:%02x does not start\n", pci->bus, pci->device);
-    return;
+    return -EIO;
   }
   const u64 features = d->virtio.features;
   const u32 segments = (features & VIRTIO_BLK_F_SEG_MAX) != 0 ? virtio_config32(&d->virtio, 12) : 1;
@@ -116,15 +118,11 @@ void probe(pci_dev* pci) {
   copy_string(disk->name, "vda", sizeof disk->name);
   disk->name[2] = static_cast<char>('a' + disk_count++);
   virtio_ready(&d->virtio);
-  add_disk(disk);
+  return add_disk(disk, &node->dev);
 }
 
-void virtblk_init() {
-  for (pci_dev* d = pci_devices; d != nullptr; d = d->next) {
-    const bool is_block = d->vendor == 0x1af4 && (d->id == 0x1001 || d->id == 0x1042);
-    if (is_block && disk_count < 26) probe(d);
-  }
-}
+constinit virtio_driver virtblk_driver{"virtio_blk", VIRTIO_ID_BLOCK, probe};
+void virtblk_init() { virtio_register_driver(&virtblk_driver); }
 DEVICE_INITCALL(virtblk_init);
 
 }  // namespace

@@ -445,24 +445,24 @@ int start(Adapter* a, pci_dev* pci) {
   return register_netdev(a->dev);
 }
 
-void probe(pci_dev* pci) {
+int probe(virtio_node* node) {
+  pci_dev* pci = node->pci;
   net_device* dev = alloc_netdev("eth%d", 0);
   Adapter* a = knew<Adapter>();
-  if (dev == nullptr || a == nullptr) return;
+  if (dev == nullptr || a == nullptr) return -ENOMEM;
   ether_setup(dev);
   dev->ops = &virtio_net_ops;
   dev->driver = "virtio_net";
   dev->priv = a;
   a->dev = dev;
-  if (const int error = start(a, pci); error != 0)
+  const int error = start(a, pci);
+  if (error != 0)
     printk(KERN_ERR "virtio-net: device at %02x:%02x does not start (%d)\n", pci->bus, pci->device, error);
+  return error;
 }
 
-void virtio_net_init() {
-  for (pci_dev* d = pci_devices; d != nullptr; d = d->next) {
-    if (d->vendor == 0x1af4 && (d->id == 0x1000 || d->id == 0x1041)) probe(d);
-  }
-}
+constinit virtio_driver virtio_net_driver{"virtio_net", VIRTIO_ID_NET, probe};
+void virtio_net_init() { virtio_register_driver(&virtio_net_driver); }
 DEVICE_INITCALL(virtio_net_init);
 
 }  // namespace

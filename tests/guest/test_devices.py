@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Devices of our kernel as user space sees them: /sys, uevents, and each kind of device by the ioctls and files its programs use."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import console  # noqa: E402
+from guest import BUILD, CACHE, ROOT, XIAOMA  # noqa: E402
+
+QEMU = shutil.which("qemu-system-x86_64")
+KERNEL = os.path.join(BUILD, "guest-os", "vmxiaoma")
+PROGRAMS = os.path.join(ROOT, "tests", "guest", "programs")
+# Command and a pattern its output must hold.
+SYSFS = [
+    ("ls /sys", r"block\s+class\s+devices[\s\S]*power"),
+    ("readlink /sys/block/vda", r"^\.\./devices/pci0000:00/0000:00:0.\.0/virtio\d/block/vda$"),
+    ("cd /sys/class/block/vda/; cat dev size queue/logical_block_size; cd", r"254:0\n8192\n512"),
+    ("cat /sys/bus/pci/devices/0000:00:01.1/class /sys/bus/pci/devices/0000:00:01.1/vendor", r"0x010180\n0x8086"),
+    ("basename $(readlink /sys/block/vda/device/driver)", r"^virtio_blk$"),
+    ("basename $(readlink /sys/class/tty/ttyS0/device)", r"^serial8250$"),
+    ("cat /sys/class/mem/null/uevent", r"MAJOR=1\nMINOR=3\nDEVNAME=null"),
+    ("head -c 4 /sys/bus/pci/devices/0000:00:01.0/config | od -An -tx1", r"86 80 00 70"),
+    ("(timeout 4 uevent env > /tmp/u &) ; sleep 1; echo add > /sys/class/mem/null/uevent; sleep 1; cat /tmp/u",
+     r"ACTION=add\nDEVPATH=/devices/virtual/mem/null[\s\S]*SUBSYSTEM=mem[\s\S]*DEVNAME=null[\s\S]*SEQNUM=\d+"),
+    ("mkdir /tmp/d; mount -t tmpfs d /tmp/d; mdev -s; echo mdev $?", r"mdev 0"),
+]
+
+
+def built(names):
+    """Static programs of tests/guest/programs; words for mkinitramfs."""
+    os.makedirs(CACHE, exist_ok=True)
+    words = []
+    for name in names:
+        program = os.path.join(CACHE, name)
+        subprocess.run(["gcc", "-static", "-O1", "-w", "-o", program, os.path.join(PROGRAMS, name + ".c")], check=True)
+        words.append(f"--add={program}:bin/{name}")
+    return words
+
+
+def initramfs(name, programs=()):
+    image = os.path.join(CACHE, name + ".cpio.gz")
+    words = built(programs)
+    subprocess.run([sys.executable, os.path.join(ROOT, "images", "mkinitramfs.py"), image, *words], check=True, capture_output=True)
+    return image
+
+
+def start(initrd, append="", program=(XIAOMA, "run"), cpus=1, extra=("-nic", "none")):
+    return console.Guest([*program, "-kernel", KERNEL, "-initrd", initrd, "-append", f"console=ttyS0 panic=-1 quiet {append}", "-m", "256",
+                          "-smp", str(cpus), "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", *extra])
+
+
+class Checks(unittest.TestCase):
+    def run_all(self, guest, checks):
+        try:
+            guest.expect(rb"# ", 120)
+            for command, pattern in checks:
+                with self.subTest(command=command):
+                    _, output = guest.run(command, 120)
+                    self.assertTrue(re.search(pattern, output, re.M), f"wanted {pattern!r}, the guest said:\n{output}")
+        finally:
+            guest.close()
+
+
+class Sysfs(Checks):
+    def disk(self):
+        os.makedirs(CACHE, exist_ok=True)
+        path = os.path.join(CACHE, "four-megabytes.img")
+        with open(path, "wb") as f:
+            f.truncate(4 << 20)
+        return ["-nic", "none", "-drive", f"file={path},format=raw,if=virtio,snapshot=on"]
+
+    def test_on_xiaoma(self):
+        self.run_all(start(initramfs("devices"), extra=self.disk()), SYSFS)
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.run_all(start(initramfs("devices"), program=[QEMU], cpus=2, extra=self.disk()), SYSFS)
+
+    test_on_qemu.QUICK = False
+
+
+if __name__ == "__main__":
+    unittest.main()
