@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
@@ -40,15 +41,35 @@ int print(const std::string& text) {
   return std::ferror(stdout) != 0 || std::fflush(stdout) != 0 ? exit_status::kUsage : exit_status::kOk;
 }
 
-int run_machine(machine::Config config) {
+struct End {
+  int status;
+  bool status_is_the_guests = false;  // written to isa-debug-exit
+};
+
+// What QEMU ends with where we end with this status: 0 for a guest that stopped in whatever way and for a signal, 1 for
+// all errors.
+int qemu_status(const End& end) {
+  if (end.status_is_the_guests) return end.status;
+  switch (end.status) {
+    case exit_status::kOk:
+    case exit_status::kGuestPanic:
+    case exit_status::kTripleFault:
+    case 128 + SIGHUP:
+    case 128 + SIGINT:
+    case 128 + SIGTERM: return 0;
+    default: return 1;
+  }
+}
+
+End run_machine(machine::Config config) {
   const bool window = config.display == machine::DisplayKind::Sdl;
   Result<std::unique_ptr<machine::Machine>> made = machine::Machine::create(std::move(config));
-  if (!made.ok()) return fail(made.error());
+  if (!made.ok()) return {fail(made.error())};
   machine::Machine& machine = **made;
   const std::string pid_file = machine.config().pid_file;
   if (!pid_file.empty()) {
     std::FILE* file = std::fopen(pid_file.c_str(), "w");
-    if (file == nullptr) return fail({"cannot write: " + pid_file + ": " + std::strerror(errno)});
+    if (file == nullptr) return {fail({"cannot write: " + pid_file + ": " + std::strerror(errno)})};
     std::fprintf(file, "%d\n", static_cast<int>(::getpid()));
     std::fclose(file);
   }
@@ -60,7 +81,7 @@ int run_machine(machine::Config config) {
   std::unique_ptr<display::VncServer> vnc;
   if (!machine.config().vnc.empty()) {
     Result<std::unique_ptr<display::VncServer>> opened = display::VncServer::open(machine, machine.config().vnc);
-    if (!opened.ok()) return fail(opened.error());
+    if (!opened.ok()) return {fail(opened.error())};
     vnc = std::move(*opened);
     machine.set_vnc({.set_password = [&vnc](const std::string& password) { vnc->set_password(password); },
                      .describe = [&vnc] { return vnc->describe(); }});
@@ -73,21 +94,21 @@ int run_machine(machine::Config config) {
   std::unique_ptr<display::SdlWindow> screen;
   if (window) {
     Result<std::unique_ptr<display::SdlWindow>> opened = display::SdlWindow::open(machine);
-    if (!opened.ok()) return fail(opened.error());
+    if (!opened.ok()) return {fail(opened.error())};
     screen = std::move(*opened);
   }
   std::unique_ptr<trace::Session> recording;
   if (!machine.config().trace_insn.empty()) {
     Result<std::unique_ptr<trace::Session>> started = trace::Session::start(machine, machine.config().trace_insn);
-    if (!started.ok()) return fail(started.error());
+    if (!started.ok()) return {fail(started.error())};
     recording = std::move(*started);
   }
   const int status = machine.run();
   if (recording != nullptr) {
     const Result<void> finished = recording->finish();
-    if (!finished.ok()) return fail(finished.error());
+    if (!finished.ok()) return {fail(finished.error())};
   }
-  return status;
+  return {status, machine.status_is_the_guests()};
 }
 
 // The command line that stands for no command line: the bundled guest OS from its disk, by our BIOS and boot chain,
@@ -115,7 +136,7 @@ std::vector<std::string> bundled_guest() {
           "-nographic"};
 }
 
-int run(const std::vector<std::string>& words) {
+End run(const std::vector<std::string>& words) {
   for (std::size_t i = 0; i + 1 < words.size(); i++) {
     // `-device help`, `-machine help`, `-cpu help` list what there is and do nothing else.
     const std::string option =
@@ -123,13 +144,13 @@ int run(const std::vector<std::string>& words) {
     const std::string& value = words[i + 1];
     if (value == "help" || value == "?" || value.ends_with(",help")) {
       const std::string listing = machine::list_registry(option, value);
-      if (!listing.empty()) return print(listing);
+      if (!listing.empty()) return {print(listing)};
     }
   }
   Result<ParsedRun> parsed = parse_run(words.empty() ? bundled_guest() : words);
-  if (!parsed.ok()) return fail(parsed.error());
-  if (parsed->help) return print(run_help());
-  if (parsed->version) return print(std::string(kVersion) + "\n");
+  if (!parsed.ok()) return {fail(parsed.error())};
+  if (parsed->help) return {print(run_help())};
+  if (parsed->version) return {print(std::string(kVersion) + "\n")};
   return run_machine(std::move(parsed->config));
 }
 
@@ -139,13 +160,14 @@ constexpr const char* kUsage =
     "  ctl SOCKET COMMAND     one command to a machine's -monitor or -qmp socket\n"
     "  img create|info|check|convert|resize|snapshot|map|compare|rebase|commit|measure ...   disk images\n"
     "  trace show|stat|diff|export|info FILE   read what -trace-insn wrote\n"
+    "  bench [options]        guest programs on each engine, and on QEMU and Bochs (xiaoma bench --help)\n"
     "  doctor [--json]        what this host offers: KVM, TAP, libraries\n"
     "  help [VERB]            this text\n"
     "  version                the version\n"
     "  man | completion       man page (roff) and bash completion of `run`\n";
 
 int main_with_verb(const std::string& verb, const std::vector<std::string>& rest) {
-  if (verb == "run") return run(rest);
+  if (verb == "run") return run(rest).status;
   if (verb == "doctor") return doctor(rest);
   if (verb == "help" || verb == "--help" || verb == "-h")
     return print(rest.empty() || rest[0] != "run" ? kUsage : run_help());
@@ -164,7 +186,7 @@ int main_with_verb(const std::string& verb, const std::vector<std::string>& rest
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   const std::string program = argc > 0 ? argv[0] : "";
-  if (program.ends_with("system-x86_64")) return run(words);
+  if (program.ends_with("system-x86_64")) return qemu_status(run(words));
   if (program.ends_with("-img")) return img_verb(words);
   if (words.empty()) {
     std::fputs(kUsage, stderr);

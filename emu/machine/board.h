@@ -30,7 +30,7 @@ class BoardOwner {
  public:
   virtual void request_reset() = 0;
   virtual void request_power_off() = 0;
-  virtual void request_quit(int exit_status) = 0;
+  virtual void guest_exit(int exit_status) = 0;  // isa-debug-exit: the guest chose the status
   virtual void request_stop() = 0;
   virtual void guest_panicked() = 0;
   virtual void code_written(GuestPhys address, u64 size_bytes) = 0;  // by a device

@@ -297,6 +297,11 @@ void Machine::request_quit(int exit_status, const char* reason) {
   loop_->wake();
 }
 
+void Machine::guest_exit(int exit_status) {
+  status_is_the_guests_.store(true);
+  request_quit(exit_status, "guest-shutdown");
+}
+
 void Machine::request_stop() {
   requests_.fetch_or(kRequestStop);
   loop_->wake();

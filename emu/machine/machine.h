@@ -56,7 +56,9 @@ class Machine final : private BoardOwner {
   void request_reset() override { request_reset("guest-reset"); }
   void request_reset(const char* reason);
   void request_power_off() override;
-  void request_quit(int exit_status) override { request_quit(exit_status, "host-error"); }
+  void guest_exit(int exit_status) override;
+  bool status_is_the_guests() const { return status_is_the_guests_.load(); }
+  void request_quit(int exit_status) { request_quit(exit_status, "host-error"); }
   void request_quit(int exit_status, const char* reason);
   void request_stop() override;
 
@@ -147,6 +149,7 @@ class Machine final : private BoardOwner {
 
   std::atomic<u32> requests_{0};
   std::atomic<int> exit_status_{0};
+  std::atomic<bool> status_is_the_guests_{false};
   std::atomic<const char*> reset_reason_{"guest-reset"}, quit_reason_{"host-error"};
   std::vector<MachineListener*> listeners_;
   const char* state_ = "prelaunch";

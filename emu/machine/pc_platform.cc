@@ -172,7 +172,7 @@ Result<void> Pc::build_extra_devices() {
       const u16 count = TRY(port_property(device, "iosize", 2));
       TRY(check_ports(ports_, device, base, count));
       platform_->exits.push_back(
-          std::make_unique<devices::IsaDebugExit>([this](int status) { parts_.owner.request_quit(status & 0xFF); }));
+          std::make_unique<devices::IsaDebugExit>([this](int status) { parts_.owner.guest_exit(status & 0xFF); }));
       ports_.add(Port{base}, count, *platform_->exits.back(), 4, "isa-debug-exit");
     } else if (row->name == "isa-debugcon") {
       TRY(add_debugcon(device));

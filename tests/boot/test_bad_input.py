@@ -148,6 +148,28 @@ class Verbs(unittest.TestCase):
         self.assertEqual(result.returncode, 125)
         self.assertIn("boot", result.stderr)
 
+    def test_statuses_under_qemus_name(self):
+        with tempfile.TemporaryDirectory() as directory:
+            name = os.path.join(directory, "qemu-system-x86_64")
+            os.symlink(XIAOMA, name)
+
+            def status(*words):
+                return subprocess.run([name, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=60).returncode
+
+            def program(code):
+                path = os.path.join(directory, "boot.img")
+                with open(path, "wb") as file:
+                    file.write(code.ljust(510, b"\x90") + b"\x55\xaa")
+                return ["-drive", f"file={path},format=raw", "-display", "none", "-no-reboot", "-serial", "null"]
+
+            self.assertEqual(status("-version"), 0)
+            self.assertEqual(status("-kernl", "x"), 1)
+            self.assertEqual(status("-kernel", "/nonexistent"), 1)
+            # An IDT of limit 0 and an interrupt: a triple fault. `xiaoma run` itself ends with 101.
+            self.assertEqual(status(*program(b"\x2e\x0f\x01\x1e\x40\x7c\xcc".ljust(64, b"\0"))), 0)
+            # A value written to isa-debug-exit is the guest's: (value << 1) | 1.
+            self.assertEqual(status(*program(b"\xb0\x31\xe6\xf4\xf4"), "-device", "isa-debug-exit,iobase=0xf4"), 0x63)
+
     def test_device_help(self):
         text = subprocess.run([XIAOMA, "run", "-device", "help"], capture_output=True, text=True, check=True).stdout
         self.assertIn("virtio-blk-pci", text)
