@@ -3,6 +3,7 @@
 // goes through netif_receive_skb to taps, the device's rx_handler and the protocol. Packets that come from no ring
 // (loopback, veth, tun) wait in this processor's backlog, which is polled the same way.
 #include "kernel/init/printk.h"
+#include "kernel/net/dst.h"
 #include "kernel/net/netdevice.h"
 #include "kernel/net/sched/sch_generic.h"
 #include "kernel/sched/clock.h"
@@ -240,6 +241,17 @@ int netif_receive_skb(sk_buff* skb) {
   ++softnet_stats[smp_processor_id()].processed;
   process_skb(skb);
   return 0;
+}
+
+void skb_scrub_packet(sk_buff* skb) {
+  skb_orphan(skb);
+  skb->tstamp = 0;
+  skb->pkt_type = PACKET_HOST;
+  skb->skb_iif = 0;
+  skb_dst_drop(skb);
+  if (skb->nfct != nullptr) nf_conntrack_put(skb->nfct);
+  skb->nfct = nullptr;
+  skb->nfctinfo = 0;
 }
 
 void net_enable_timestamp() { stamps_wanted.inc(); }

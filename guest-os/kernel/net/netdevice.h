@@ -225,6 +225,7 @@ int netif_rx(sk_buff* skb);           // from any context: to this processor's b
 int netif_receive_skb(sk_buff* skb);  // softirq: taps, rx_handler, then the protocol
 int netdev_rx_handler_register(net_device* dev, rx_handler_func handler, void* data);  // -EBUSY: has one
 void netdev_rx_handler_unregister(net_device* dev);
+void skb_scrub_packet(sk_buff* skb);  // forgets where it was before it came to another device
 // While somebody wants receive times (SO_TIMESTAMP, packet sockets), every packet is stamped.
 void net_enable_timestamp();
 void net_disable_timestamp();

@@ -22,8 +22,6 @@ int rtnl_change_link(net_device* dev, const ifinfomsg* ifm, const nlattr** tb, n
 extern const nla_policy ifla_policy[IFLA_MAX + 1];
 int rtnl_fill_link(sk_buff* skb, const net_device* dev, u16 type, u32 portid, u32 seq, u32 change, u16 flags,
                    u32 ext_mask);
-// PF_BRIDGE messages about ports, when there are bridges.
-extern bool (*br_fill_protinfo)(sk_buff* skb, const net_device* dev);
 
 // Where a dump over a list goes on: cb->args[slot] counts what was told. for (DumpCursor c(cb, 0); ...) if (c.skip())
 // continue;

@@ -7,8 +7,6 @@
 
 namespace xm::os {
 
-bool (*br_fill_protinfo)(sk_buff* skb, const net_device* dev) = nullptr;
-
 const nla_policy ifla_policy[IFLA_MAX + 1] = {
     {},
     {NLA_BINARY, kMaxAddrLen},      // ADDRESS
@@ -48,7 +46,6 @@ const nla_policy ifla_policy[IFLA_MAX + 1] = {
 
 namespace {
 
-constexpr int kAfBridge = 7;
 list_head link_kinds;
 
 rtnl_link_ops* find_kind(const char* kind) {
