@@ -21,6 +21,11 @@ namespace {
 constexpr u32 kTscMsr = 0x10, kTscDeadlineMsr = 0x6E0;
 constexpr u32 kX2ApicFirst = 0x800, kX2ApicLast = 0x8FF;
 
+bool is_access(int reason) {
+  return reason == KVM_EXIT_IO || reason == KVM_EXIT_MMIO || reason == KVM_EXIT_X86_RDMSR ||
+         reason == KVM_EXIT_X86_WRMSR;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KvmEngine>> KvmEngine::create(KvmVm& vm, u32 index, BusPort& bus, const CpuModel& model,
@@ -114,6 +119,7 @@ bool KvmEngine::service_signals(Exit& exit) {
     return false;
   }
   signals_.clear(Signals::kCodeWritten | Signals::kMapChanged | Signals::kSmi);
+  if ((word & (Signals::kInit | Signals::kSipi)) != 0) finish_access();
   if ((word & Signals::kInit) != 0) {
     signals_.clear(Signals::kInit);
     CpuState state;
@@ -292,7 +298,22 @@ bool KvmEngine::handle(int reason, Exit& exit) {
   }
 }
 
-Exit KvmEngine::run(Budget) {
+// KVM finishes an access when it is entered again; until then the registers are those of before the instruction.
+void KvmEngine::finish_access() {
+  Exit ignored;
+  while (std::exchange(unfinished_, false)) {
+    const int reason = vcpu_->finish_instruction();
+    unfinished_ = is_access(reason) && handle(reason, ignored);
+  }
+}
+
+Exit KvmEngine::run(Budget budget) {
+  const Exit exit = run_until_exit(budget);
+  finish_access();
+  return exit;
+}
+
+Exit KvmEngine::run_until_exit(Budget) {
   Exit exit;
   while (true) {
     vcpu_->arm();
@@ -310,12 +331,14 @@ Exit KvmEngine::run(Budget) {
       if (shared.if_flag == 0) exit.blocked_signals = signals_.load() & Signals::kIntr;
       return exit;
     }
+    unfinished_ = false;
     const int reason = vcpu_->enter();
     const int error = errno;
     exits_[static_cast<unsigned>(reason - KvmVcpu::kFailed) % kReasons].fetch_add(1, std::memory_order_relaxed);
     follow_apic();
     errno = error;
     if (!handle(reason, exit)) return exit;
+    unfinished_ = is_access(reason);
   }
 }
 

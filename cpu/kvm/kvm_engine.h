@@ -44,6 +44,8 @@ class KvmEngine final : public Engine {
   static constexpr unsigned kReasons = 64;
 
   KvmEngine(std::unique_ptr<KvmVcpu> vcpu, u32 index, BusPort& bus, const CpuModel& model, Log& log);
+  Exit run_until_exit(Budget budget);
+  void finish_access();
   bool service_signals(Exit& exit);
   void inject_interrupt();
   void follow_apic();
@@ -63,7 +65,8 @@ class KvmEngine final : public Engine {
   const CpuModel& model_;
   Log& log_;
   Signals signals_;
-  CpuState kept_;  // what KVM does not hold
+  CpuState kept_;            // what KVM does not hold
+  bool unfinished_ = false;  // KVM has still to take the answer to an access
   std::string failure_;
   std::optional<u64> apic_base_;                 // as KVM last had it; none: it must be told
   std::unique_ptr<interp::Interpreter> helper_;  // made when first needed

@@ -68,10 +68,11 @@ int KvmVcpu::enter() {
   return errno == EINTR || errno == EAGAIN ? kKicked : kFailed;
 }
 
-void KvmVcpu::finish_instruction() {
+int KvmVcpu::finish_instruction() {
   __atomic_store_n(&shared_->immediate_exit, 1, __ATOMIC_SEQ_CST);
-  static_cast<void>(::ioctl(fd_, KVM_RUN, 0));
+  const int reason = enter();
   __atomic_store_n(&shared_->immediate_exit, 0, __ATOMIC_SEQ_CST);
+  return reason;
 }
 
 void KvmVcpu::kick() {

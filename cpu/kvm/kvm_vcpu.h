@@ -35,8 +35,9 @@ class KvmVcpu {
   void arm();
   // Runs the guest until its next exit: KVM_EXIT_*, kKicked or kFailed.
   int enter();
-  // Lets KVM finish the instruction whose I/O it has asked for, without running another one.
-  void finish_instruction();
+  // Lets KVM finish the instruction whose I/O it has asked for, without running another one: kKicked, or the exit of
+  // the next access of the same instruction.
+  int finish_instruction();
   // Any thread.
   void kick();
 

@@ -20,6 +20,7 @@ namespace {
 // Longest stretch between two comparisons: what narrowing has to walk through one by one.
 constexpr u64 kLongestStretch = 50'000;
 constexpr u64 kLongestUserStretch = 5'000'000;
+constexpr u8 kIret = 0xCF;
 
 }  // namespace
 
@@ -48,7 +49,6 @@ Result<void> LockstepEngine::make_shadow() {
   memory_ = TRY(LockstepMemory::create(world_.memory));
   shadow_port_ = std::make_unique<ShadowPort>(primary_port_, map_, *memory_);
   shadow_port_->notes = &primary_port_.accesses;
-  shadow_port_->more = [this] { step_primary(); };
   if (config_.shadow == "kvm") {
     shadow_ = TRY(make_kvm_shadow(*shadow_port_, world_.model, world_.log, world_.memory, *memory_));
   } else {
@@ -81,9 +81,8 @@ std::vector<cpu::EngineCount> LockstepEngine::counts() const {
 
 // --- the primary
 
-// Instructions whose result is no function of the state: RDTSC, RDTSCP, RDRAND, RDSEED, RDMSR, CPUID (the host's leaves
-// differ in cache and power words), RDPMC.
-bool LockstepEngine::next_is_unpredictable() {
+// The next instruction's first bytes, behind a REX prefix; null near the end of a page.
+const u8* LockstepEngine::next_opcode() {
   cpu::Vcpu& cpu = primary_.vcpu();
   const u64 rip = cpu.mode.bits64 ? cpu.state.rip : (cpu.state.rip + cpu.state.segment[1].base) & 0xFFFFFFFF;
   if (rip >> 12 != code_page_key_ || cpu.state.cr3 != code_page_cr3_) {
@@ -98,10 +97,16 @@ bool LockstepEngine::next_is_unpredictable() {
     code_page_cr3_ = cpu.state.cr3;
   }
   const u64 offset = rip & kPageMask;
-  if (code_page_ == nullptr || offset > kPageMask - 3) return false;
+  if (code_page_ == nullptr || offset > kPageMask - 3) return nullptr;
   const u8* byte = code_page_ + offset;
-  if ((byte[0] & 0xF0) == 0x40 && cpu.mode.bits64) byte++;  // REX, before RDRAND of a wide register
-  if (byte[0] != 0x0F) return false;
+  return (byte[0] & 0xF0) == 0x40 && cpu.mode.bits64 ? byte + 1 : byte;
+}
+
+// Instructions whose result is no function of the state: RDTSC, RDTSCP, RDRAND, RDSEED, RDMSR, CPUID (the host's leaves
+// differ in cache and power words), RDPMC.
+bool LockstepEngine::next_is_unpredictable() {
+  const u8* byte = next_opcode();
+  if (byte == nullptr || byte[0] != 0x0F) return false;
   switch (byte[1]) {
     case 0x31:
     case 0x32:
@@ -129,8 +134,11 @@ bool LockstepEngine::stepping() {
   return step_from_ && done >= *step_from_ && done < *step_from_ + config_.step_count;
 }
 
+// A repeated string instruction is one step: KVM does not stop between its rounds.
 void LockstepEngine::step_primary() {
-  primary_.step_one();
+  do {
+    primary_.step_one();
+  } while (primary_.vcpu().running.repeating);
   stretch_++;
   if (injector_) injector_(primary_.vcpu());
   const u64 rip = primary_.vcpu().state.rip;
@@ -165,12 +173,15 @@ LockstepEngine::Stop LockstepEngine::run_primary() {
 
 // --- the shadow
 
+void LockstepEngine::set_point(u64 instructions) {
+  primary_.get_state(point_.state);
+  point_.instructions = instructions;
+}
+
 std::string LockstepEngine::follow(Stop) {
   stretch_accesses_ = primary_port_.accesses;
-  LockstepPoint point;
-  primary_.get_state(point.state);
-  point.instructions = stretch_;
-  const std::string difference = shadow_->run_to(point);
+  set_point(stretch_);
+  const std::string difference = shadow_->run_to(point_);
   counts_.stretches.fetch_add(1, std::memory_order_relaxed);
   if (!difference.empty()) return difference;
   if (!primary_port_.accesses.empty())
@@ -283,19 +294,22 @@ std::string LockstepEngine::narrow(const std::string& first) {
   for (u64 i = 0; i < length && found.empty(); i++) {
     synchronised();
     const u64 before = primary_.vcpu().state.rip;
+    const u8* opcode = next_opcode();
+    const bool iret = opcode != nullptr && opcode[0] == kIret;
     step_primary();
-    LockstepPoint point;
-    primary_.get_state(point.state);
-    point.instructions = 1;
-    std::string difference = shadow_->step();
+    set_point(1);
+    // IRET loads the trap flag away from under a single step.
+    std::string difference = iret ? shadow_->run_to(point_) : shadow_->step();
     if (difference.empty()) difference = compare(true);
-    if (!difference.empty() && point.state.rip == before && primary_.vcpu().state.activity == Activity::Running)
-      difference = shadow_->run_to(point);  // a repeated string instruction, at another pace
+    CpuState theirs;
+    if (!difference.empty()) shadow_->get_state(theirs);
+    if (!difference.empty() && theirs.rip == before && point_.state.rip != before)
+      difference = shadow_->run_to(point_);  // hardware traps after each round of a repeated string instruction
     if (!difference.empty()) found = describe(difference);
     primary_port_.accesses.clear();
   }
   primary_port_.replay = nullptr;
-  if (!found.empty()) return found;
+  if (!found.empty()) return found + "seen first as: " + first + "\n";
   const std::string after = compare(true);
   if (after.empty()) return "";
   return describe("not found again one instruction at a time: " + first);

@@ -61,9 +61,11 @@ class LockstepEngine final : public cpu::Engine {
   Result<void> make_shadow();
   Stop run_primary();
   void step_primary();
+  const u8* next_opcode();
   bool next_is_unpredictable();
   bool interrupt_deliverable();
   bool stepping();
+  void set_point(u64 instructions);
   std::string follow(Stop stop);
   std::string adopt_next();
   std::string compare(bool with_memory);
@@ -90,6 +92,7 @@ class LockstepEngine final : public cpu::Engine {
   cpu::Signals signals_;
   cpu::CpuState start_;  // at the last synchronisation point
   u64 stretch_ = 0;      // instructions since then
+  LockstepPoint point_;  // where the shadow has to come to
   std::vector<u8*> stretch_pages_;
   std::deque<DeviceAccess> stretch_accesses_;
   u64 code_page_key_ = ~u64{0};  // of the cached translation of RIP

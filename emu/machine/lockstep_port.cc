@@ -98,7 +98,6 @@ cpu::PhysPage ShadowPort::resolve_page(GuestPhys page) {
 }
 
 DeviceAccess ShadowPort::answer(DeviceAccess request) {
-  if (notes->empty() && more) more();
   if (notes->empty()) {
     if (difference.empty()) difference = "the shadow engine alone makes an access: " + request.text();
     request.value = ~u64{0};

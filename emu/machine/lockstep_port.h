@@ -140,8 +140,6 @@ class ShadowPort final : public ForwardingPort {
   void set_ferr(bool) override {}
 
   std::deque<DeviceAccess>* notes = nullptr;
-  // Called when the notes are used up: the primary may not have come so far (repeated string instructions).
-  std::function<void()> more;
   std::string difference;  // empty: none
   std::unordered_set<u64> code_pages;
   std::function<void(GuestPhys, unsigned)> code_changed;

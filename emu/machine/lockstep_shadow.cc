@@ -52,7 +52,9 @@ class InterpreterShadow final : public LockstepShadow {
       port_.code_pages.insert(physical >> 12);
       port_.code_pages.insert((physical + 15) >> 12);
     }
-    engine_.step_one();
+    do {
+      engine_.step_one();
+    } while (cpu.running.repeating);
     return std::exchange(port_.difference, "");
   }
   void map_changed() override { engine_.signals().set(cpu::Signals::kMapChanged); }
@@ -116,6 +118,7 @@ class KvmShadow final : public LockstepShadow {
     return bits64 ? state.rip : (state.rip + state.segment[1].base) & 0xFFFFFFFF;
   }
   std::string handle(int reason);
+  std::string finish();
   std::string handle_io();
   std::string handle_mmio();
   std::string handle_msr(bool write);
@@ -134,6 +137,13 @@ class KvmShadow final : public LockstepShadow {
   cpu::kvm::KvmUserMode user_mode_{*vcpu_};
 };
 
+// An instruction may make several accesses: the next one comes out when KVM takes the answer to the last.
+std::string KvmShadow::finish() {
+  if (!port_.difference.empty()) return std::exchange(port_.difference, "");
+  const int reason = vcpu_->finish_instruction();
+  return reason == KvmVcpu::kKicked ? "" : handle(reason);
+}
+
 std::string KvmShadow::handle_io() {
   kvm_run& shared = vcpu_->shared();
   u8* data = reinterpret_cast<u8*>(&shared) + shared.io.data_offset;
@@ -148,8 +158,7 @@ std::string KvmShadow::handle_io() {
       std::memcpy(data, &value, size);
     }
   }
-  vcpu_->finish_instruction();
-  return std::exchange(port_.difference, "");
+  return finish();
 }
 
 std::string KvmShadow::handle_mmio() {
@@ -162,8 +171,7 @@ std::string KvmShadow::handle_mmio() {
     value = port_.mmio_read(GuestPhys{shared.mmio.phys_addr}, shared.mmio.len);
     std::memcpy(shared.mmio.data, &value, shared.mmio.len);
   }
-  vcpu_->finish_instruction();
-  return std::exchange(port_.difference, "");
+  return finish();
 }
 
 std::string KvmShadow::handle_msr(bool write) {
@@ -174,8 +182,7 @@ std::string KvmShadow::handle_msr(bool write) {
     done = write ? port_.x2apic_write(msr.index, value) : port_.x2apic_read(msr.index, value);
   msr.error = done ? 0 : 1;
   if (!write) msr.data = value;
-  vcpu_->finish_instruction();
-  return std::exchange(port_.difference, "");
+  return finish();
 }
 
 // KVM's emulator does not know the instruction; what it would have done is not examined.
@@ -193,6 +200,7 @@ std::string KvmShadow::interpret_one() {
 std::string KvmShadow::handle(int reason) {
   switch (reason) {
     case KvmVcpu::kKicked:
+    case KVM_EXIT_DEBUG:
     case KVM_EXIT_INTR:
     case KVM_EXIT_NMI:
     case KVM_EXIT_SET_TPR:
