@@ -30,6 +30,18 @@ SYSFS = [
     ("mkdir /tmp/d; mount -t tmpfs d /tmp/d; mdev -s; echo mdev $?", r"mdev 0"),
 ]
 
+CONSOLE = [
+    ("printf '\\033[2J\\033[2;3H\\033[31mred\\303\\251' > /dev/tty1; head -c 172 /dev/vcs | tail -c 92; echo", r"  red"),
+    ("head -c 4 /dev/vcsa | od -An -tu1", r"25\s+80\s+6\s+1"),
+    ("dd if=/dev/vcsu bs=4 skip=85 count=1 2>/dev/null | od -An -tx1", r"e9 00 00 00"),
+    ("chvt 4; console_test", r"console ok"),
+    ("echo on4 > /dev/tty4; head -c 4 /dev/vcs; echo", r"^bon4"),
+    ("chvt 1; openvt -w -c 2 echo opened; cat /dev/vcs2 | grep -c opened", r"^1$"),
+    ("dumpkmap > /tmp/map; loadkmap < /tmp/map; echo map $?", r"map 0"),
+    ("setlogcons 1; setconsole -r; resize < /dev/tty1; cat /proc/bus/input/devices", r"Keyboard|keyboard[\s\S]*Mouse"),
+    ("ls /dev/input; cat /sys/class/input/mice/uevent", r"event0\s+event1\s+mice[\s\S]*DEVNAME=input/mice"),
+]
+
 
 def built(names):
     """Static programs of tests/guest/programs; words for mkinitramfs."""
@@ -80,6 +92,17 @@ class Sysfs(Checks):
     @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
     def test_on_qemu(self):
         self.run_all(start(initramfs("devices"), program=[QEMU], cpus=2, extra=self.disk()), SYSFS)
+
+    test_on_qemu.QUICK = False
+
+
+class Console(Checks):
+    def test_on_xiaoma(self):
+        self.run_all(start(initramfs("console", ["console_test"])), CONSOLE)
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.run_all(start(initramfs("console", ["console_test"]), program=[QEMU], cpus=2), CONSOLE)
 
     test_on_qemu.QUICK = False
 

@@ -242,7 +242,7 @@ struct TtyFileOps final : file_operations {
       t = find_tty(preferred_console_device());
       take = false;
     } else if (i->i_rdev == make_dev(4, 0)) {
-      t = find_tty(make_dev(4, 1));
+      t = find_tty(make_dev(4, vt_foreground_minor()));
     } else {
       t = find_tty(i->i_rdev);
     }

@@ -80,6 +80,7 @@ void tty_init();
 void serial_init();
 void serial_early_init();
 void vt_init();
+u32 vt_foreground_minor();
 void pty_init();
 void keyboard_init();
 void mem_devices_init();
