@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Block: up to kMaxInstructions decoded instructions within one page, entered at the top, left at the bottom, by a
 // fault, by an exit, or by a conditional jump on the way that is taken. Its Ops lie directly behind it; behind each Op
-// that ends a straight run lies a Links with the ways out that are known.
+// that ends a straight run lies a Links with the ways out that are known. A direct jump within the page may be followed
+// when the block is built: it is an instruction without an Op, and the block goes on at its target.
 //
 // A block may be entered when its stamp equals Running::stamp: that says its code is mapped where it was decoded, in
 // this code epoch and this mode (BlockCache::find renews stamps). A dropped block has stamp 0 and Ops that leave.
@@ -28,9 +29,9 @@ struct Block {
   u64 physical = 0;         // of the first byte
   u64 second_physical = 0;  // of the next page, if the (only) instruction crosses into it
   u32 mode_key = 0;
-  u16 size_bytes = 0;
-  u8 count = 0;     // instructions
-  u8 op_count = 0;  // Ops and Links
+  u16 size_bytes = 0;  // from the first byte, up to a jump that is followed
+  u8 count = 0;        // instructions
+  u8 op_count = 0;     // Ops and Links
   Block* next_in_hash = nullptr;
   StepTrap step_trap = StepTrap::IfSetBefore;  // of the last instruction
   u32 watch_tag = 0;                           // WatchedCode::tag
@@ -110,6 +111,46 @@ const Op* jump_slow(Vcpu& cpu);
   if (__builtin_expect(hit, 1)) return enter(cpu, block);
   return jump_slow(cpu);
 }
+
+// The targets that a computed jump has had first, in the two Links behind it. They are compared one by one, so that the
+// host's processor guesses which one it is and goes on; what comes out of a look-up in a table it would have to wait
+// for. A call keeps the last one for its return.
+inline constexpr unsigned kJumpTargets = 4, kCallTargets = 3;
+inline Link* targets_of(const Op* op) { return &links_of(op).taken; }
+
+// The block of such a target, or nullptr. Of a known one it is clear that jumping there does not fault.
+template <unsigned kTargets, unsigned kFirst = 0>
+[[gnu::always_inline]] inline const Block* known_target(const Vcpu& cpu, const Op* op, u64 rip) {
+  const Link& link = targets_of(op)[kFirst];
+  if (link.rip == rip && __builtin_expect(link.target->stamp == cpu.running.stamp, 1)) return link.target;
+  if constexpr (kFirst + 1 < kTargets)
+    return known_target<kTargets, kFirst + 1>(cpu, op, rip);
+  else
+    return nullptr;
+}
+
+// Leaves for a block that is known to be at `rip`.
+[[gnu::always_inline]] inline const Op* go_to(Vcpu& cpu, u64 rip, const Block* block) {
+  cpu.block_rip = rip;
+  return enter(cpu, block);
+}
+
+// The same from the jump cache, in 64-bit code, where CS has no base; remembers it if there is room among `count`.
+const Block* look_up_target(Vcpu& cpu, const Op* op, unsigned count, u64 rip);
+// Leaves for a target that is not known, or not any more, and remembers it.
+const Op* jump_and_learn(Vcpu& cpu, const Op* op, unsigned count, u64 rip);
+
+// Calls note where they will go on, returns look there first.
+[[gnu::always_inline]] inline void note_call(Running& running, Link& following) {
+  running.last_call = (running.last_call + 1) % Running::kReturns;
+  running.returns[running.last_call] = &following;
+}
+[[gnu::always_inline]] inline Link& take_call(Running& running) {
+  Link* link = running.returns[running.last_call];
+  running.last_call = (running.last_call - 1) % Running::kReturns;
+  return *link;
+}
+Link* no_call();  // what the ring holds at first
 
 // Signals that stop a chain of blocks: those that could be served now.
 [[gnu::always_inline]] inline u32 attention_of(const CpuState& state) {

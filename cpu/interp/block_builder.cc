@@ -117,8 +117,8 @@ bool cannot_fault(const Insn& insn) {
 
 }  // namespace
 
-u64 BlockBuilder::rip_at(u64 offset) const {
-  const u64 rip = block_->rip + offset;
+u64 BlockBuilder::rip_at(i64 offset) const {
+  const u64 rip = block_->rip + static_cast<u64>(offset);
   switch (cpu_.mode.code_size) {
     case CodeSize::Bits64: return rip;
     case CodeSize::Bits32: return rip & 0xFFFFFFFF;
@@ -133,9 +133,9 @@ bool BlockBuilder::open_page() {
   linear_ = cpu_.mode.bits64 ? block_->rip : (block_->rip + code.base) & 0xFFFFFFFF;
   if (!cpu_.mode.bits64 && block_->rip > code.limit) return cpu_.raise(Vector::Gp, 0);
   if (!cpu_.translate(linear_, mmu::Access::Execute, As::Current, block_->physical)) return false;
-  page_room_ = static_cast<unsigned>(kPageSize - (linear_ & kPageMask));
-  if (!cpu_.mode.bits64 && block_->rip + page_room_ - 1 > code.limit)
-    page_room_ = static_cast<unsigned>(code.limit - block_->rip + 1);
+  u64 room = kPageSize - (linear_ & kPageMask);
+  if (!cpu_.mode.bits64) room = std::min(room, u64{code.limit} - block_->rip + 1);
+  page_room_ = static_cast<i64>(room);
   const u8* page = cpu_.phys.page(block_->physical).read_host;
   host_ = page == nullptr ? nullptr : page + (block_->physical & kPageMask);
   cacheable_ = host_ != nullptr;
@@ -149,25 +149,25 @@ u32 BlockBuilder::memo_mode() const {
 }
 
 // Decodes the instruction at `offset`. `fits` is false if it does not end before the page or segment does.
-void BlockBuilder::fetch(u64 offset, Item& item, bool& fits) {
-  const unsigned room = std::min<unsigned>(page_room_ - static_cast<unsigned>(offset), kMaxLength);
+void BlockBuilder::fetch(i64 offset, Item& item, bool& fits) {
+  const auto room = static_cast<unsigned>(std::min<i64>(page_room_ - offset, kMaxLength));
   std::array<u8, kMaxLength> buffer{};
   const u8* bytes = host_ + offset;
-  const bool memorable = host_ != nullptr && page_room_ - offset >= DecodeMemo::kBytes;
+  const bool memorable = host_ != nullptr && page_room_ - offset >= i64{DecodeMemo::kBytes};
   if (memorable) {
     if (const DecodedItem* known = memo_.find(bytes, memo_mode())) {
       static_cast<DecodedItem&>(item) = *known;
-      item.ip_offset = static_cast<u16>(offset);
+      item.ip_offset = static_cast<i16>(offset);
       fits = true;
       return;
     }
   }
   if (host_ == nullptr) {
     for (unsigned i = 0; i < room; ++i)
-      buffer[i] = static_cast<u8>(cpu_.read_phys(GuestPhys{block_->physical + offset + i}, 1));
+      buffer[i] = static_cast<u8>(cpu_.read_phys(GuestPhys{block_->physical + static_cast<u64>(offset) + i}, 1));
     bytes = buffer.data();
   }
-  item.ip_offset = static_cast<u16>(offset);
+  item.ip_offset = static_cast<i16>(offset);
   const DecodeStatus status = decode_into({bytes, room}, cpu_.mode.code_size, item.insn);
   fits = status != DecodeStatus::NeedMoreBytes;
   if (!fits) return;
@@ -244,7 +244,8 @@ void BlockBuilder::collect() {
   while (count_ < kMaxInstructions && bytes_ < page_room_) {
     if (count_ != 0 && (cpu_.running.single || !cacheable_)) return;
     Item& item = items_[count_];
-    if (!cpu_.running.single && cpu_.has_breakpoint(linear_ + bytes_)) {
+    item.followed = false;
+    if (!cpu_.running.single && cpu_.has_breakpoint(linear_ + static_cast<u64>(bytes_))) {
       if (count_ != 0) return;
       item.kind = Kind::Breakpoint;
       item.ip_offset = 0;
@@ -262,6 +263,7 @@ void BlockBuilder::collect() {
     }
     bytes_ += item.insn.length;
     if (item.branch) {
+      if (follow_jump(item)) continue;
       if (!may_go_on_behind(item)) return;
       ++exits_;
     } else if (item.system.ends) {
@@ -275,6 +277,31 @@ void BlockBuilder::collect() {
 bool BlockBuilder::may_go_on_behind(const Item& item) const {
   return item.insn.operation == Operation::Jcc && static_cast<i64>(item.insn.imm) > 0 && exits_ < kMaxExits &&
          cpu_.watch == nullptr;
+}
+
+// Goes on at the target of a direct jump, if it lies in this page and not in what the block has already: a loop is
+// left to links. Not where a watch wants the block to be one piece.
+bool BlockBuilder::follow_jump(Item& item) {
+  const Insn& insn = item.insn;
+  if (insn.operation != Operation::JmpNear || insn.operands[0].kind != OperandKind::Relative) return false;
+  if (run_count_ + 1 >= kMaxRuns || cpu_.running.single || !cacheable_ || cpu_.watch != nullptr) return false;
+  const u64 target = (rip_at(bytes_) + insn.imm) & mask_of_bytes(insn.operand_size);
+  const auto offset = static_cast<i64>(target - block_->rip);
+  const auto page_start = -static_cast<i64>(linear_ & kPageMask);
+  if (offset < page_start || offset >= page_room_) return false;
+  if (offset >= run_start_ && offset < bytes_) return false;
+  for (unsigned i = 0; i < run_count_; ++i) {
+    if (offset >= runs_[i].first && offset <= runs_[i].last) return false;
+  }
+  end_run();
+  bytes_ = run_start_ = offset;
+  item.followed = true;
+  item.no_fault = true;
+  return true;
+}
+
+void BlockBuilder::end_run() {
+  if (bytes_ > run_start_) runs_[run_count_++] = {static_cast<i16>(run_start_), static_cast<i16>(bytes_ - 1)};
 }
 
 void BlockBuilder::find_dead_flags() {
@@ -324,7 +351,7 @@ Handler BlockBuilder::pick(const BuildContext& context, const Item& item, Op& op
 void BlockBuilder::emit_continue(Op*& op, u64 rip) {
   *op = Op{};
   op->handler = go_on;
-  op->ip_offset = static_cast<u16>(bytes_);
+  op->ip_offset = static_cast<i16>(bytes_);
   op->exit = 1;
   links_of(op) = {{rip, no_block()}, {rip, no_block()}};
   op += 2;
@@ -333,6 +360,7 @@ void BlockBuilder::emit_continue(Op*& op, u64 rip) {
 // Emits the instruction at `index`, with the next one if they make a pair; returns how many it took.
 unsigned BlockBuilder::emit_one(unsigned index, Op*& op) {
   const Item& item = items_[index];
+  if (item.followed) return 1;
   *op = Op{};
   op->ip_offset = item.ip_offset;
   op->length = item.insn.length;
@@ -363,9 +391,13 @@ unsigned BlockBuilder::emit_one(unsigned index, Op*& op) {
     Links links{{0, no_block()}, {0, no_block()}};
     bool plain = false;
     select_branch(context, item.insn, *op, links, plain);
-    op->exit = op->remaining;
+    op->exit |= op->remaining;
     links_of(op) = links;
-    op += 2;
+    if ((op->exit & Op::kComputed) != 0) {
+      const u64 following = item.insn.operation == Operation::CallNear ? context.next_rip(item.insn) : 0;
+      (&links_of(op))[1] = {{0, no_block()}, {following & mask_of_bytes(item.insn.operand_size), no_block()}};
+    }
+    op += op->places();
     return 1;
   }
   op->handler = pick(context, item, *op);
@@ -377,7 +409,8 @@ void BlockBuilder::emit() {
   Op* op = block_->ops();
   for (unsigned i = 0; i < count_;) i += emit_one(i, op);
   const Item& last = items_[count_ - 1];
-  const bool goes_on = last.kind != Kind::Normal || !last.branch || last.insn.operation == Operation::Jcc;
+  const bool goes_on =
+      last.kind != Kind::Normal || !last.branch || last.followed || last.insn.operation == Operation::Jcc;
   if (goes_on) emit_continue(op, rip_at(bytes_));
   block_->op_count = static_cast<u8>(op - block_->ops());
 }
@@ -388,9 +421,12 @@ Block* BlockBuilder::build() {
   count_ = 0;
   exits_ = 0;
   bytes_ = 0;
+  run_start_ = 0;
+  run_count_ = 0;
   if (!open_page()) return nullptr;
   collect();
   if (count_ == 0) {
+    items_[0].followed = false;
     if (!fetch_crossing(items_[0])) return nullptr;
     count_ = 1;
     bytes_ = items_[0].kind == Kind::Normal ? items_[0].insn.length : 1;
@@ -398,13 +434,14 @@ Block* BlockBuilder::build() {
   find_dead_flags();
   block_->mode_key = static_cast<u32>(cpu_.running.stamp);
   block_->count = static_cast<u8>(count_);
-  block_->size_bytes = static_cast<u16>(bytes_);
+  end_run();
+  block_->size_bytes = static_cast<u16>(runs_[0].last + 1);
   const Item& last = items_[count_ - 1];
   block_->step_trap = last.kind == Kind::Normal ? step_trap_of(last.insn.operation) : StepTrap::IfSetBefore;
   emit();
   block_->stamp = cpu_.running.stamp;
   cache_.commit(block_);
-  if (cacheable_) cache_.insert(block_);
+  if (cacheable_) cache_.insert(block_, {runs_.data(), run_count_});
   return block_;
 }
 

@@ -11,7 +11,7 @@ namespace xm::cpu::interp {
 
 namespace {
 
-constexpr size_t kBlockBytes = sizeof(Block) + (2 * kMaxInstructions + 2) * sizeof(Op);
+constexpr size_t kBlockBytes = sizeof(Block) + (2 * kMaxInstructions + 3) * sizeof(Op);
 
 // Reserved address space that costs memory only where it is used.
 void* map_lazily(size_t bytes) {
@@ -36,6 +36,7 @@ BlockCache::BlockCache(Vcpu& cpu)
       hash_(std::make_unique<std::array<Block*, kHashBuckets>>()),
       jump_cache_(std::make_unique<std::array<Block*, kJumpCacheSlots>>()) {
   jump_cache_->fill(no_block());
+  cpu_.running.returns.fill(no_call());
   cpu_.running.blocks = this;
   cpu_.running.jump_cache = jump_cache_->data();
   cpu_.code_watch = this;
@@ -49,6 +50,13 @@ BlockCache::~BlockCache() {
 
 Block* no_block() {
   static constinit Block none;  // stamp 0 is never current
+  return &none;
+}
+
+// Not canonical, so no block is ever found there: several vCPUs share this.
+Link* no_call() {
+  static constinit Link none{u64{1} << 63, nullptr};
+  none.target = no_block();
   return &none;
 }
 
@@ -72,13 +80,14 @@ void BlockCache::drop_all() {
   pages_.clear();
   hash_->fill(nullptr);
   jump_cache_->fill(no_block());
+  cpu_.running.returns.fill(no_call());  // the others lay in the arena
   used_ = 0;
   insns_used_ = 0;
 }
 
 // Is the block's code still mapped where it was? Then it gets the current stamp.
 bool BlockCache::renew(Block* block) {
-  const u64 linear = block->rip + block->cs_base;
+  const u64 linear = cpu_.mode.bits64 ? block->rip : (block->rip + block->cs_base) & 0xFFFFFFFF;
   u64 physical = 0;
   if (!cpu_.translate(linear, mmu::Access::Execute, As::Current, physical) || physical != block->physical) return false;
   if (block->crosses_page()) {
@@ -138,14 +147,16 @@ void BlockCache::watched_elsewhere(u64 page) {
   if (cpu_.tlb.flush_writes_to(cpu_.phys.page(page).write_host)) cpu_.bus.code_written(GuestPhys{page}, kPageSize);
 }
 
-void BlockCache::insert(Block* block) {
+void BlockCache::insert(Block* block, std::span<const CodeRun> runs) {
   Block*& head = (*hash_)[bucket(block->physical)];
   block->next_in_hash = head;
   head = block;
   const u64 first = block->physical & kPageMask;
   if (!block->crosses_page()) {
-    note_in_page(block->physical & ~kPageMask,
-                 {block, static_cast<u16>(first), static_cast<u16>(first + block->size_bytes - 1)});
+    for (const CodeRun run : runs) {
+      note_in_page(block->physical & ~kPageMask, {block, static_cast<u16>(static_cast<i64>(first) + run.first),
+                                                  static_cast<u16>(static_cast<i64>(first) + run.last)});
+    }
   } else {
     const u64 rest = block->size_bytes - (kPageSize - first);
     note_in_page(block->physical & ~kPageMask, {block, static_cast<u16>(first), kPageMask});
@@ -183,14 +194,14 @@ void BlockCache::drop(Block* block) {
   block->stamp = 0;
   unhash(block);
   Op* const end = block->ops() + block->op_count;
-  for (Op* op = block->ops(); op < end; op += op->exit != 0 ? 2 : 1) op->handler = leave;
+  for (Op* op = block->ops(); op < end; op += op->places()) op->handler = leave;
 }
 
 // Drops the blocks of one page that have bytes in first..last.
 void BlockCache::drop_in_page(CodePage& code, unsigned first, unsigned last) {
   code.lines = 0;
   std::erase_if(code.ranges, [&](const CodeRange& range) {
-    const bool dropped = range.block->stamp == 0 && range.block->crosses_page();  // through its other page
+    const bool dropped = range.block->stamp == 0;  // through another range of its
     if (!dropped && (range.first > last || range.last < first)) {
       code.lines |= lines_of(range.first, range.last);
       return false;
@@ -247,6 +258,37 @@ const Op* jump_slow(Vcpu& cpu) {
   if (Block* block = find_block(cpu)) return enter(cpu, block);
   cpu.state.rip = cpu.block_rip;
   return nullptr;
+}
+
+namespace {
+
+void remember_target(const Vcpu& cpu, const Op* op, unsigned count, u64 rip, Block* block) {
+  Link* const targets = targets_of(op);
+  for (unsigned i = 0; i < count; ++i) {
+    if (targets[i].rip != rip && targets[i].target->stamp == cpu.running.stamp) continue;
+    targets[i] = {rip, block};
+    return;
+  }
+}
+
+}  // namespace
+
+const Block* look_up_target(Vcpu& cpu, const Op* op, unsigned count, u64 rip) {
+  Block* block = cpu.running.jump_cache[jump_cache_slot(rip)];
+  if (block->rip != rip || block->stamp != cpu.running.stamp) return nullptr;
+  remember_target(cpu, op, count, rip, block);
+  return block;
+}
+
+const Op* jump_and_learn(Vcpu& cpu, const Op* op, unsigned count, u64 rip) {
+  cpu.block_rip = rip;
+  Block* block = find_block(cpu);
+  if (block == nullptr) {
+    cpu.state.rip = rip;
+    return nullptr;
+  }
+  remember_target(cpu, op, count, rip, block);
+  return enter(cpu, block);
 }
 
 }  // namespace xm::cpu::interp

@@ -8,12 +8,20 @@
 
 #include <array>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "cpu/interp/block.h"
 
 namespace xm::cpu::interp {
+
+// Bytes that a block was decoded from, as offsets from its first one.
+struct CodeRun {
+  i16 first, last;
+};
+// A block has at most so many: it follows one jump less.
+inline constexpr unsigned kMaxRuns = 3;
 
 class BlockCache final : public mmu::CodeWatch {
  public:
@@ -25,8 +33,9 @@ class BlockCache final : public mmu::CodeWatch {
   // Marks a page as code. Before its bytes are decoded: a writer that does not see the mark has then written before
   // they are read, or through a TLB entry that it gives up when it hears of the mark (watched_elsewhere()).
   void watch_page(u64 page);
-  // Puts a block that the builder has finished into the tables; its pages are watched.
-  void insert(Block* block);
+  // Puts a block that the builder has finished into the tables; its pages are watched. `runs` are what it was decoded
+  // from; an instruction that crosses a page is its block's only one.
+  void insert(Block* block, std::span<const CodeRun> runs);
 
   // Room for a block of at most kMaxInstructions; never fails after reserve().
   Block* allocate();

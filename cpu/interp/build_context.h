@@ -14,7 +14,7 @@ using GenericFunction = bool (*)(Vcpu& cpu, const Insn& insn);
 struct BuildContext {
   const Vcpu& cpu;
   u64 rip = 0;             // of this instruction
-  u16 ip_offset = 0;       // from the block's start
+  i16 ip_offset = 0;       // from where the block is entered
   bool flags_live = true;  // somebody may see the arithmetic flags this instruction leaves
   bool bits64 = false;
   BlockCache* cache = nullptr;

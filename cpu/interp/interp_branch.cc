@@ -57,8 +57,6 @@ const Op* jump_if_checked(Vcpu& cpu, const Op* op) {
   return taken ? follow_early(cpu, op) : next_over_links(cpu, op);
 }
 
-[[gnu::noinline]] bool push_return(Vcpu& cpu, u64 value, unsigned size) { return cpu.push(value, size); }
-
 // The return address is stored before the target is found bad; the stack pointer is as before then.
 [[gnu::noinline]] bool push_and_check(Vcpu& cpu, u64 value, unsigned size, u64 target) {
   const u64 before = cpu.state.gpr[gpr::kRsp];
@@ -68,44 +66,78 @@ const Op* jump_if_checked(Vcpu& cpu, const Op* op) {
   return false;
 }
 
+// Any operand size; aux is it.
+[[gnu::noinline]] const Op* call_direct(Vcpu& cpu, const Op* op) {
+  Links& links = links_of(op);
+  if (!push_and_check(cpu, links.next.rip, op->aux, links.taken.rip)) return fault(cpu, op);
+  note_call(cpu.running, links.next);
+  return follow(cpu, links.taken);
+}
+
 const Op* call_direct64(Vcpu& cpu, const Op* op) {
   u64& rsp = cpu.state.gpr[gpr::kRsp];
   Links& links = links_of(op);
   u8* host = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
-  if (__builtin_expect(host != nullptr, 1)) {
-    store_host<u64>(host, links.next.rip);
-    rsp -= 8;
-  } else if (!push_return(cpu, links.next.rip, 8)) {
-    return fault(cpu, op);
-  }
+  if (__builtin_expect(host == nullptr, 0)) return call_direct(cpu, op);
+  store_host<u64>(host, links.next.rip);
+  rsp -= 8;
+  note_call(cpu.running, links.next);
   return follow(cpu, links.taken);
 }
 
-// Any operand size; aux is it.
-const Op* call_direct(Vcpu& cpu, const Op* op) {
-  Links& links = links_of(op);
-  if (!push_and_check(cpu, links.next.rip, op->aux, links.taken.rip)) return fault(cpu, op);
-  return follow(cpu, links.taken);
+// How a computed jump finds the block of its target: among those that it remembers, or, where they are others, in the
+// jump cache, which then remembers for it.
+enum class Find : u8 { Remembered, LookedUp };
+
+template <Find kFind, unsigned kTargets>
+[[gnu::always_inline]] inline const Block* find_target(Vcpu& cpu, const Op* op, u64 target) {
+  return kFind == Find::Remembered ? known_target<kTargets>(cpu, op, target)
+                                   : look_up_target(cpu, op, kTargets, target);
 }
 
+[[gnu::noinline]] const Op* jump_register64_new(Vcpu& cpu, const Op* op) {
+  const u64 target = get<u64>(cpu, op->src);
+  if (!check_target(cpu, target)) return fault(cpu, op);
+  return jump_and_learn(cpu, op, kJumpTargets, target);
+}
+
+template <Find kFind>
 const Op* jump_register64(Vcpu& cpu, const Op* op) {
   const u64 target = get<u64>(cpu, op->src);
-  if (__builtin_expect(!detail::canonical(target, false), 0) && !check_target(cpu, target)) return fault(cpu, op);
-  return jump_to(cpu, target);
+  if (const Block* block = find_target<kFind, kJumpTargets>(cpu, op, target)) return go_to(cpu, target, block);
+  if constexpr (kFind == Find::Remembered) return jump_register64<Find::LookedUp>(cpu, op);
+  return jump_register64_new(cpu, op);
 }
 
+// Pushes the return address of a call whose target is known to be good.
+[[gnu::always_inline]] inline const Op* call_block(Vcpu& cpu, const Op* op, u8* stack, u64 target, const Block* block) {
+  Link& following = targets_of(op)[kCallTargets];
+  store_host(stack, following.rip);
+  cpu.state.gpr[gpr::kRsp] -= 8;
+  note_call(cpu.running, following);
+  return go_to(cpu, target, block);
+}
+
+[[gnu::always_inline]] inline u8* probe_push(const Vcpu& cpu) {
+  return detail::probe<8>(cpu.tlb.current->write, cpu.state.gpr[gpr::kRsp] - 8);
+}
+
+[[gnu::noinline]] const Op* call_register64_new(Vcpu& cpu, const Op* op) {
+  const u64 target = get<u64>(cpu, op->src);
+  Link& following = targets_of(op)[kCallTargets];
+  if (!push_and_check(cpu, following.rip, 8, target)) return fault(cpu, op);
+  note_call(cpu.running, following);
+  return jump_and_learn(cpu, op, kCallTargets, target);
+}
+
+template <Find kFind>
 const Op* call_register64(Vcpu& cpu, const Op* op) {
   const u64 target = get<u64>(cpu, op->src);
-  u64& rsp = cpu.state.gpr[gpr::kRsp];
-  u8* host = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
-  const u64 following = cpu.block_rip + op->ip_offset + op->length;
-  if (__builtin_expect(host != nullptr && detail::canonical(target, false), 1)) {
-    store_host(host, following);
-    rsp -= 8;
-  } else if (!push_and_check(cpu, following, 8, target)) {
-    return fault(cpu, op);
-  }
-  return jump_to(cpu, target);
+  u8* const stack = probe_push(cpu);
+  const Block* const block = find_target<kFind, kCallTargets>(cpu, op, target);
+  if (__builtin_expect(stack != nullptr && block != nullptr, 1)) return call_block(cpu, op, stack, target, block);
+  if constexpr (kFind == Find::Remembered) return call_register64<Find::LookedUp>(cpu, op);
+  return call_register64_new(cpu, op);
 }
 
 bool read_target(Vcpu& cpu, const Insn& insn, u64& target) {
@@ -127,15 +159,16 @@ bool read_target(Vcpu& cpu, const Insn& insn, u64& target) {
 const Op* jump_indirect(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
   if (!jump_indirect_work(cpu, *op->insn)) return fault(cpu, op);
-  return jump_to(cpu, cpu.block_rip);
+  return jump_and_learn(cpu, op, kJumpTargets, cpu.block_rip);
 }
 
 [[gnu::noinline]] bool call_indirect_work(Vcpu& cpu, const Op* op) {
   const Insn& insn = *op->insn;
   u64 target = 0;
   if (!read_target(cpu, insn, target)) return false;
-  const u64 following = (cpu.state.rip + op->length) & mask_of_bytes(insn.operand_size);
-  if (!push_and_check(cpu, following, insn.operand_size, target)) return false;
+  Link& following = targets_of(op)[kCallTargets];
+  if (!push_and_check(cpu, following.rip, insn.operand_size, target)) return false;
+  note_call(cpu.running, following);
   cpu.block_rip = target;
   return true;
 }
@@ -143,33 +176,35 @@ const Op* jump_indirect(Vcpu& cpu, const Op* op) {
 const Op* call_indirect(Vcpu& cpu, const Op* op) {
   sync_rip(cpu, op);
   if (!call_indirect_work(cpu, op)) return fault(cpu, op);
-  return jump_to(cpu, cpu.block_rip);
+  return jump_and_learn(cpu, op, kCallTargets, cpu.block_rip);
 }
 
-template <Address kForm>
+template <Address kForm, Find kFind>
 const Op* jump_memory64(Vcpu& cpu, const Op* op) {
-  const u8* host = probe_read<u64, kForm>(cpu, op);
-  const u64 target = host == nullptr ? 0 : load_host<u64>(host);
-  if (__builtin_expect(host == nullptr || !detail::canonical(target, false), 0)) return jump_indirect(cpu, op);
-  return jump_to(cpu, target);
+  if (const u8* host = probe_read<u64, kForm>(cpu, op)) {
+    const u64 target = load_host<u64>(host);
+    if (const Block* block = find_target<kFind, kJumpTargets>(cpu, op, target)) return go_to(cpu, target, block);
+  }
+  if constexpr (kFind == Find::Remembered) return jump_memory64<kForm, Find::LookedUp>(cpu, op);
+  return jump_indirect(cpu, op);
 }
 
-template <Address kForm>
+template <Address kForm, Find kFind>
 const Op* call_memory64(Vcpu& cpu, const Op* op) {
-  const u8* host = probe_read<u64, kForm>(cpu, op);
-  u64& rsp = cpu.state.gpr[gpr::kRsp];
-  u8* stack = detail::probe<8>(cpu.tlb.current->write, rsp - 8);
-  const u64 target = host == nullptr ? 0 : load_host<u64>(host);
-  if (__builtin_expect(host == nullptr || stack == nullptr || !detail::canonical(target, false), 0))
-    return call_indirect(cpu, op);
-  store_host(stack, cpu.block_rip + op->ip_offset + op->length);
-  rsp -= 8;
-  return jump_to(cpu, target);
+  u8* const stack = probe_push(cpu);
+  if (const u8* host = probe_read<u64, kForm>(cpu, op)) {
+    const u64 target = load_host<u64>(host);
+    const Block* const block = find_target<kFind, kCallTargets>(cpu, op, target);
+    if (__builtin_expect(stack != nullptr && block != nullptr, 1)) return call_block(cpu, op, stack, target, block);
+  }
+  if constexpr (kFind == Find::Remembered) return call_memory64<kForm, Find::LookedUp>(cpu, op);
+  return call_indirect(cpu, op);
 }
 
 Handler memory_branch_handler(bool call, Address form) {
-  if (form == Address::Base) return call ? call_memory64<Address::Base> : jump_memory64<Address::Base>;
-  return call ? call_memory64<Address::Full> : jump_memory64<Address::Full>;
+  constexpr Find kFind = Find::Remembered;
+  if (form == Address::Base) return call ? call_memory64<Address::Base, kFind> : jump_memory64<Address::Base, kFind>;
+  return call ? call_memory64<Address::Full, kFind> : jump_memory64<Address::Full, kFind>;
 }
 
 [[gnu::noinline]] bool return_work(Vcpu& cpu, unsigned size, u64 release) {
@@ -185,10 +220,24 @@ Handler memory_branch_handler(bool call, Address form) {
   return true;
 }
 
+// A return to block_rip, which the last call may have foretold: it gets to know its block.
+const Op* return_to(Vcpu& cpu, Link& foretold) {
+  Block* block = find_block(cpu);
+  if (block == nullptr) {
+    cpu.state.rip = cpu.block_rip;
+    return nullptr;
+  }
+  if (foretold.rip == cpu.block_rip) foretold.target = block;
+  return enter(cpu, block);
+}
+
 // aux: operand size; imm: bytes to release.
-const Op* return_any(Vcpu& cpu, const Op* op) {
+[[gnu::noinline]] const Op* return_any(Vcpu& cpu, const Op* op) {
   if (!return_work(cpu, op->aux, op->imm)) return fault(cpu, op);
-  return jump_to(cpu, cpu.block_rip);
+  Link& foretold = take_call(cpu.running);
+  const bool right = foretold.rip == cpu.block_rip && foretold.target->stamp == cpu.running.stamp &&
+                     foretold.target->cs_base == cpu.state.segment[kCs].base;
+  return right ? enter(cpu, foretold.target) : return_to(cpu, foretold);
 }
 
 const Op* return64(Vcpu& cpu, const Op* op) {
@@ -196,9 +245,12 @@ const Op* return64(Vcpu& cpu, const Op* op) {
   const u8* host = detail::probe<8>(cpu.tlb.current->read, rsp);
   if (__builtin_expect(host == nullptr, 0)) return return_any(cpu, op);
   const u64 target = load_host<u64>(host);
-  if (__builtin_expect(!detail::canonical(target, false), 0)) return return_any(cpu, op);
+  Link& foretold = *cpu.running.returns[cpu.running.last_call];
+  const bool right = foretold.rip == target && foretold.target->stamp == cpu.running.stamp;
+  if (__builtin_expect(!right, 0)) return return_any(cpu, op);
+  static_cast<void>(take_call(cpu.running));
   rsp += 8 + op->imm;
-  return jump_to(cpu, target);
+  return go_to(cpu, target, foretold.target);
 }
 
 Handler conditional_handler(Condition condition) {
@@ -258,9 +310,10 @@ bool select_branch(const BuildContext& context, const Insn& insn, Op& op, Links&
     case Operation::CallNear: {
       if (direct) break;
       const bool call = insn.operation == Operation::CallNear;
+      op.exit = Op::kComputed;
       if (context.bits64 && insn.operands[0].kind == OperandKind::Gpr && insn.operand_size == 8) {
         op.src = context.reg(insn.operands[0]);
-        op.handler = call ? call_register64 : jump_register64;
+        op.handler = call ? call_register64<Find::Remembered> : jump_register64<Find::Remembered>;
         return true;
       }
       op.insn = context.keep(insn);

@@ -8,7 +8,7 @@ namespace xm::cpu::interp {
 
 namespace {
 
-enum class Form : u8 { RegisterRegister, RegisterImmediate, RegisterMemory, MemoryImmediate };
+enum class Form : u8 { RegisterRegister, RegisterImmediate, RegisterMemory, MemoryRegister, MemoryImmediate };
 
 [[gnu::always_inline]] inline const Op* leave_by(Vcpu& cpu, const Op* op, bool taken) {
   return taken ? follow_early(cpu, op) : next_over_links(cpu, op);
@@ -26,16 +26,23 @@ const Op* register_pair(Vcpu& cpu, const Op* op) {
   return leave_by(cpu, op, cpu.flags.condition(kCode));
 }
 
+template <AluOp kOp, class T, Form kForm>
+[[gnu::always_inline]] inline void compare_memory(Vcpu& cpu, const Op* op, T value) {
+  if constexpr (kForm == Form::RegisterMemory)
+    semantics::alu<kOp, T>(cpu.flags, get<T>(cpu, op->dst), value);
+  else if constexpr (kForm == Form::MemoryRegister)
+    semantics::alu<kOp, T>(cpu.flags, value, get<T>(cpu, op->src));
+  else
+    semantics::alu<kOp, T>(cpu.flags, value, static_cast<T>(op->imm));
+}
+
 template <AluOp kOp, class T, Form kForm, unsigned kCode>
 [[gnu::noinline]] const Op* memory_pair_slow(Vcpu& cpu, const Op* op) {
   bool taken;
   {
     T value;
     if (!load_any(cpu, op, value)) return fault(cpu, op);
-    if constexpr (kForm == Form::RegisterMemory)
-      semantics::alu<kOp, T>(cpu.flags, get<T>(cpu, op->dst), value);
-    else
-      semantics::alu<kOp, T>(cpu.flags, value, static_cast<T>(op->imm));
+    compare_memory<kOp, T, kForm>(cpu, op, value);
     taken = cpu.flags.condition(kCode);
   }
   return leave_by(cpu, op, taken);
@@ -45,11 +52,7 @@ template <AluOp kOp, class T, Form kForm, unsigned kCode>
 const Op* memory_pair(Vcpu& cpu, const Op* op) {
   const u8* host = probe_read<T, Address::Full>(cpu, op);
   if (__builtin_expect(host == nullptr, 0)) return memory_pair_slow<kOp, T, kForm, kCode>(cpu, op);
-  const T value = load_host<T>(host);
-  if constexpr (kForm == Form::RegisterMemory)
-    semantics::alu<kOp, T>(cpu.flags, get<T>(cpu, op->dst), value);
-  else
-    semantics::alu<kOp, T>(cpu.flags, value, static_cast<T>(op->imm));
+  compare_memory<kOp, T, kForm>(cpu, op, load_host<T>(host));
   return leave_by(cpu, op, cpu.flags.condition(kCode));
 }
 
@@ -86,6 +89,7 @@ Handler compare_handler(unsigned size_bytes, Form form, unsigned code) {
         case Form::RegisterRegister: return register_pair<kOp, T, Form::RegisterRegister, kCode>;
         case Form::RegisterImmediate: return register_pair<kOp, T, Form::RegisterImmediate, kCode>;
         case Form::RegisterMemory: return memory_pair<kOp, T, Form::RegisterMemory, kCode>;
+        case Form::MemoryRegister: return memory_pair<kOp, T, Form::MemoryRegister, kCode>;
         default: return memory_pair<kOp, T, Form::MemoryImmediate, kCode>;
       }
     });
@@ -136,6 +140,9 @@ bool operands_of(const BuildContext& context, const Insn& insn, Op& op, Form& fo
       return true;
     }
     form = Form::RegisterMemory;
+  } else if (is_gpr(second)) {
+    op.src = context.reg(second);
+    form = Form::MemoryRegister;
   } else {
     if (!is_immediate(second)) return false;
     form = Form::MemoryImmediate;

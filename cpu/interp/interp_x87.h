@@ -30,7 +30,7 @@ void x87_kernel(void* memory) {
 // FIP and FCS of a non-control instruction. FOP and FDP change with unmasked exceptions only, and FCS and FDS stay zero
 // in 64-bit code, as on processors since 2013 [SDM1 8.1.8, CPUID.7.EBX bits 6, 13].
 [[gnu::always_inline]] inline void note_x87_instruction(Vcpu& cpu, const Op* op) {
-  cpu.state.x87.instruction_pointer = cpu.block_rip + op->ip_offset;
+  cpu.state.x87.instruction_pointer = cpu.block_rip + static_cast<u64>(i64{op->ip_offset});
   cpu.state.x87.instruction_selector = cpu.mode.bits64 ? u16{0} : cpu.state.segment[1].selector;
 }
 

@@ -34,7 +34,7 @@ struct Op {
     const Insn* insn;  // lives as long as the block
   };
   i32 displacement;
-  u16 ip_offset;  // of this instruction from the block's first byte
+  i16 ip_offset;  // of this instruction from where the block is entered
   u8 length;      // of this instruction
   u8 remaining;   // instructions from this one to the block's end, itself included
   u8 dst, src, base, index;
@@ -42,6 +42,9 @@ struct Op {
   u8 segment;
   u8 aux;
   u8 exit;  // 0: the next Op lies directly behind. Else Links do, and a way out leaves `exit - 1` of the block undone
+
+  static constexpr u8 kComputed = 0x80;  // in exit: the way out is to a computed target; two Links remember some
+  unsigned places() const { return exit == 0 ? 1 : (exit & kComputed) == 0 ? 2 : 3; }  // with its Links
 };
 static_assert(sizeof(Op) == 32);
 
@@ -59,7 +62,9 @@ static_assert(sizeof(Op) == 32);
 
 // Makes state.rip that of this instruction. Handlers that neither fault nor look at RIP need not do it: while a block
 // runs, only Vcpu::block_rip is kept.
-[[gnu::always_inline]] inline void sync_rip(Vcpu& cpu, const Op* op) { cpu.state.rip = cpu.block_rip + op->ip_offset; }
+[[gnu::always_inline]] inline void sync_rip(Vcpu& cpu, const Op* op) {
+  cpu.state.rip = cpu.block_rip + static_cast<u64>(i64{op->ip_offset});
+}
 
 // This instruction has faulted: cpu.fault is set, nothing has changed.
 [[gnu::always_inline]] inline const Op* fault(Vcpu& cpu, const Op* op) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <type_traits>
 #include <vector>
 
@@ -34,6 +35,7 @@ namespace xm::cpu {
 namespace interp {
 class BlockCache;
 struct Block;
+struct Link;
 }  // namespace interp
 
 class CpuModel;  // cpu/system/cpuid.h: what CPUID says and which features exist
@@ -68,6 +70,9 @@ struct Running {
   u64 breakpoint_hits = 0;     // DR6 bits of data breakpoints met by the current instruction
   interp::BlockCache* blocks = nullptr;
   interp::Block** jump_cache = nullptr;  // of `blocks`
+  static constexpr unsigned kReturns = 16;
+  std::array<interp::Link*, kReturns> returns{};  // where the last calls go on (a ring); never null
+  unsigned last_call = 0;
 };
 
 class Vcpu {
