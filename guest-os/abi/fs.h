@@ -83,6 +83,7 @@ constexpr int F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F
               F_GETOWNER_UIDS = 17, F_NOTIFY = 1026, F_OFD_GETLK = 36, F_OFD_SETLK = 37, F_OFD_SETLKW = 38,
               F_SETLEASE = 1024, F_GETLEASE = 1025, F_DUPFD_CLOEXEC = 1030, F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032,
               F_ADD_SEALS = 1033, F_GET_SEALS = 1034;
+constexpr u32 F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_SEAL_FUTURE_WRITE = 16;
 constexpr int FD_CLOEXEC = 1;
 constexpr short F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2;
 struct flock {

@@ -123,6 +123,7 @@ struct inode {
   gid_t i_gid = 0;
   u32 i_nlink = 1;
   u32 i_flags = 0;  // S_*
+  u32 i_seals = 0;  // F_SEAL_*: of files in memory
   ino_t i_ino = 0;
   dev_t i_rdev = 0;
   loff_t i_size = 0;
@@ -273,6 +274,7 @@ void iput(inode* i);
 void mark_inode_dirty(inode* i);
 void clear_inode(inode* i);
 void touch_atime(file* f);
+umode_t mode_strip_sgid(const inode* dir, umode_t mode);
 void inode_init_owner(inode* i, const inode* dir, umode_t mode);
 void init_special_inode(inode* i, umode_t mode, dev_t dev);
 int write_inode_now(inode* i, bool wait);

@@ -213,18 +213,21 @@ int write_inode_now(inode* i, bool wait) {
   return error != 0 ? error : inode_error;
 }
 
+// In a set-group-id directory nobody makes such a file for a group that is not theirs. Before the umask, which might
+// take away the execute bit that makes it dangerous.
+umode_t mode_strip_sgid(const inode* dir, umode_t mode) {
+  constexpr umode_t kDangerous = S_ISGID | S_IXGRP;
+  if (S_ISDIR(mode) || (dir->i_mode & S_ISGID) == 0 || (mode & kDangerous) != kDangerous) return mode;
+  return in_group(current_cred(), dir->i_gid) || capable(CAP_FSETID) ? mode : mode & ~S_ISGID;
+}
+
 void inode_init_owner(inode* i, const inode* dir, umode_t mode) {
   const cred* c = current_cred();
   i->i_uid = c->fsuid;
   i->i_gid = c->fsgid;
   if (dir != nullptr && (dir->i_mode & S_ISGID) != 0) {
     i->i_gid = dir->i_gid;
-    if (S_ISDIR(mode)) {
-      mode |= S_ISGID;
-    } else if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !in_group(c, dir->i_gid) &&
-               !capable(CAP_FSETID)) {
-      mode &= ~S_ISGID;
-    }
+    if (S_ISDIR(mode)) mode |= S_ISGID;
   }
   i->i_mode = mode;
   i->i_atime = i->i_mtime = i->i_ctime = i->i_btime = current_time();
@@ -273,6 +276,9 @@ int inode_change_ok(inode* i, iattr& a) {
     }
     if (static_cast<u64>(a.size) > i->i_sb->s_maxbytes) return -EFBIG;
   }
+  if ((a.valid & ATTR_SIZE) != 0 && ((a.size < i->i_size && (i->i_seals & F_SEAL_SHRINK) != 0) ||
+                                     (a.size > i->i_size && (i->i_seals & F_SEAL_GROW) != 0)))
+    return -EPERM;
   if ((a.valid & ATTR_FORCE) != 0) return 0;
   const cred* c = current_cred();
   const bool owner = c->fsuid == i->i_uid;

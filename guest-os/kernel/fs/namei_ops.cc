@@ -105,8 +105,8 @@ long do_mknodat(int dfd, const char* name, umode_t mode, dev_t dev) {
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   if (S_ISDIR(mode)) return -EPERM;
   if (!S_ISREG(mode) && !S_ISCHR(mode) && !S_ISBLK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) return -EINVAL;
-  mode = apply_umask(mode);
   return create_name(dfd, name, false, [&](inode* dir, dentry* d) -> int {
+    mode = apply_umask(mode_strip_sgid(dir, mode));
     if ((S_ISCHR(mode) || S_ISBLK(mode)) && !capable(CAP_MKNOD)) return -EPERM;
     if (S_ISREG(mode)) return dir->i_op->create(dir, d, mode, true);
     return dir->i_op->mknod(dir, d, mode, dev);

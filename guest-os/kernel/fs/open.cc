@@ -115,7 +115,9 @@ Result<file*> open_tmpfile(int dfd, const char* name, u32 flags, umode_t mode, u
   dentry* d = nullptr;
   if (error == 0) {
     d = d_alloc(p.dentry_, {"#tmpfile", 8});
-    error = d == nullptr ? -ENOMEM : dir->i_op->tmpfile(dir, d, (mode & ~current->fs->umask & 07777) | S_IFREG);
+    error = d == nullptr
+                ? -ENOMEM
+                : dir->i_op->tmpfile(dir, d, (mode_strip_sgid(dir, mode & 07777) & ~current->fs->umask) | S_IFREG);
   }
   if (error != 0) {
     dput(d);
@@ -155,7 +157,9 @@ Result<file*> open_create(int dfd, const char* name, u32 flags, umode_t mode, u3
       error = d == nullptr ? -ENOMEM : dir->i_op->lookup(dir, d);
     }
     if (error == 0 && d->d_inode == nullptr) {
-      error = mnt_read_only(nd.at.mnt) ? -EROFS : vfs_create(dir, d, mode & ~current->fs->umask, (flags & O_EXCL) != 0);
+      error = mnt_read_only(nd.at.mnt) ? -EROFS
+                                       : vfs_create(dir, d, mode_strip_sgid(dir, mode | S_IFREG) & ~current->fs->umask,
+                                                    (flags & O_EXCL) != 0);
       created = error == 0;
     } else if (error == 0 && (flags & O_EXCL) != 0) {
       error = -EEXIST;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // tmpfs and ramfs (also rootfs and devtmpfs): everything lives in the dentry and page caches. Pages are PG_swapbacked
-// and counted as shmem. Options of tmpfs: size=, nr_inodes=, mode=, uid=, gid=. GAP: no swap-out.
+// and counted as shmem; tmpfs_file.cc has the contents of files. Options of tmpfs: size=, nr_inodes=, mode=, uid=,
+// gid=. GAP: no swap-out.
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fs.h"
@@ -13,12 +14,6 @@
 namespace xm::os {
 namespace {
 
-struct tmpfs_info {
-  u64 max_blocks = 0;  // pages; 0: no limit
-  Atomic<u64> used{0};
-  u64 max_inodes = 0;
-  Atomic<u64> inodes{0};
-};
 struct xattr {
   xattr* next;
   char* name;
@@ -27,70 +22,6 @@ struct xattr {
 };
 
 tmpfs_info* info_of(const super_block* sb) { return static_cast<tmpfs_info*>(sb->s_fs_info); }
-
-struct TmpfsAops final : address_space_operations {
-  int read_page(file*, page* p) const override {
-    memset(page_to_virt(p), 0, kPageSize);
-    p->set(PG_uptodate);
-    p->set(PG_dirty);  // never clean: memory is the only copy
-    if (p->mapping != nullptr) {
-      info_of(p->mapping->host->i_sb)->used.inc();
-      p->mapping->host->i_blocks += 8;
-    }
-    unlock_page(p);
-    return 0;
-  }
-  int write_begin(file*, address_space* m, page* p, u32, u32) const override {
-    if (p->test(PG_uptodate)) return 0;
-    tmpfs_info* info = info_of(m->host->i_sb);
-    if (info->used.add(1) > info->max_blocks && info->max_blocks != 0) {
-      info->used.sub(1);
-      return -ENOSPC;
-    }
-    memset(page_to_virt(p), 0, kPageSize);
-    p->set(PG_uptodate);
-    m->host->i_blocks += 8;
-    return 0;
-  }
-  bool writes_back() const override { return false; }
-};
-constinit const TmpfsAops tmpfs_aops{};
-
-struct TmpfsFileOps final : file_operations {
-  ssize_t read_iter(file* f, iov_iter& to, loff_t& pos) const override { return generic_file_read_iter(f, to, pos); }
-  ssize_t write_iter(file* f, iov_iter& from, loff_t& pos) const override {
-    return generic_file_write_iter(f, from, pos);
-  }
-  int mmap(file* f, vm_area_struct* v) const override { return generic_file_mmap(f, v); }
-  int fsync(file*, bool) const override { return 0; }
-  int fallocate(file* f, int mode, loff_t offset, loff_t length) const override {
-    constexpr int kKeepSize = 1, kPunchHole = 2;
-    inode* i = f->f_inode;
-    WriteGuard guard(i->i_rwsem);
-    if ((mode & ~(kKeepSize | kPunchHole)) != 0) return -EOPNOTSUPP;
-    if ((mode & kPunchHole) != 0) {
-      const u64 first = div_round_up(static_cast<u64>(offset), kPageSize),
-                last = static_cast<u64>(offset + length) >> kPageShift;
-      if (first < last) unmap_mapping_range(&i->i_data, first, last - 1);
-      for (u64 at = static_cast<u64>(offset); at < static_cast<u64>(offset + length);) {
-        const u64 step = min(kPageSize - (at & (kPageSize - 1)), static_cast<u64>(offset + length) - at);
-        if (page* p = find_get_page(&i->i_data, at >> kPageShift)) {
-          memset(static_cast<char*>(page_to_virt(p)) + (at & (kPageSize - 1)), 0, step);
-          put_page(p);
-        }
-        at += step;
-      }
-      return 0;
-    }
-    tmpfs_info* info = info_of(i->i_sb);
-    if (info->max_blocks != 0 &&
-        static_cast<u64>(length) >> kPageShift > info->max_blocks - min(info->max_blocks, info->used.load()))
-      return -ENOSPC;
-    if ((mode & kKeepSize) == 0 && offset + length > i->i_size) truncate_setsize(i, offset + length);
-    return 0;
-  }
-};
-constinit const TmpfsFileOps tmpfs_file_ops{};
 
 struct TmpfsDirOps final : file_operations {
   ssize_t read_iter(file*, iov_iter&, loff_t&) const override { return -EISDIR; }
@@ -265,7 +196,6 @@ struct TmpfsSuperOps final : super_operations {
   bool drop_inode(const inode*) const override { return true; }
   void evict_inode(inode* i) const override {
     tmpfs_info* info = info_of(i->i_sb);
-    info->used.sub(i->i_data.nrpages);
     info->inodes.sub(1);
     truncate_inode_pages(&i->i_data, 0);
     if (S_ISLNK(i->i_mode)) kfree(i->i_bdev);
@@ -359,10 +289,11 @@ inode* tmpfs_new_inode(super_block* sb, const inode* dir, umode_t mode, dev_t de
   if (i == nullptr) return nullptr;
   i->i_ino = get_next_ino();
   inode_init_owner(i, dir, mode);
-  i->i_data.a_ops = &tmpfs_aops;
+  i->i_data.a_ops = &tmpfs_address_ops;
+  i->i_seals = F_SEAL_SEAL;
   i->i_op = &tmpfs_inode_ops;
   if (S_ISREG(mode)) {
-    i->i_fop = &tmpfs_file_ops;
+    i->i_fop = &tmpfs_file_operations;
   } else if (S_ISDIR(mode)) {
     i->i_op = &tmpfs_dir_inode_ops;
     i->i_fop = &tmpfs_dir_ops;
@@ -387,7 +318,7 @@ Result<file*> shmem_file_setup(const char* name, u64 size) {
     return Error{ENOMEM};
   }
   d_instantiate(d, i);
-  file* f = alloc_file({mntget(shm_mount), d}, O_RDWR, &tmpfs_file_ops);
+  file* f = alloc_file({mntget(shm_mount), d}, O_RDWR, &tmpfs_file_operations);
   if (f == nullptr) return Error{ENOMEM};
   return f;
 }

@@ -4,6 +4,7 @@
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/locks.h"
 #include "kernel/fs/pipe.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/shmem.h"
 #include "kernel/mm/slab.h"
@@ -126,6 +127,8 @@ long sys_fcntl(int fd, int command, u64 argument) {
     case F_GETPIPE_SZ: return is_pipe(f.get()) ? pipe_size(f.get()) : -EBADF;
     case F_GETLEASE: return get_lease(f.get());
     case F_SETLEASE: return set_lease(fd, f.get(), static_cast<int>(argument));
+    case F_ADD_SEALS: return memfd_add_seals(f.get(), argument);
+    case F_GET_SEALS: return memfd_get_seals(f.get());
     case F_NOTIFY: return dnotify_set(fd, f.get(), argument);
     default: return -EINVAL;
   }
@@ -201,6 +204,8 @@ long sys_memfd_create(const char* user_name, u32 flags) {
   const long n = strncpy_from_user(name + 6, user_name, sizeof name - 6);
   if (n < 0) return n == -ENAMETOOLONG ? -EINVAL : n;
   file* f = TRY(shmem_file_setup(name, 0));
+  if ((flags & kAllowSealing) != 0) f->f_inode->i_seals = 0;
+  f->f_flags |= O_LARGEFILE;
   const int fd = receive_fd(f, (flags & kCloexec) != 0 ? O_CLOEXEC : 0);
   if (fd < 0) fput(f);
   return fd;

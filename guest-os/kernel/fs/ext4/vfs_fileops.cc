@@ -48,19 +48,36 @@ int zero_bytes(file* f, loff_t from, loff_t to) {
   return 0;
 }
 
+// Cached copies of blocks that become holes: zeros, in a page that stays.
+void clear_cached(inode* i, loff_t from, loff_t to) {
+  page* p = find_get_page(&i->i_data, static_cast<u64>(from) >> kPageShift);
+  if (p == nullptr) return;
+  lock_page(p);
+  if (p->mapping == &i->i_data && p->test(PG_uptodate))
+    memset(static_cast<char*>(page_to_virt(p)) + (from & static_cast<loff_t>(kPageSize - 1)), 0,
+           static_cast<u64>(to - from));
+  unlock_page(p);
+  put_page(p);
+}
+
 // Whole blocks of [from, to) become holes, the edges zeros.
 int punch(file* f, loff_t from, loff_t to) {
   inode* i = f->f_inode;
-  const loff_t page_size = static_cast<loff_t>(kPageSize);
-  const loff_t first = (from + page_size - 1) / page_size * page_size, last = to / page_size * page_size;
-  to = min(to, i->i_size);
+  const auto down = [](loff_t v, loff_t unit) { return v / unit * unit; };
+  const loff_t block = 1ll << i->i_blkbits, page_size = static_cast<loff_t>(kPageSize);
+  if (to >= i->i_size) to = down(i->i_size + block - 1, block);
+  const loff_t first = down(from + block - 1, block), last = down(to, block);
   if (first >= last) return from < to ? zero_bytes(f, from, to) : 0;
-  if (from < first) TRY_INT(zero_bytes(f, from, min(first, to)));
+  if (from < first) TRY_INT(zero_bytes(f, from, first));
   if (last < to) TRY_INT(zero_bytes(f, last, to));
-  TRY_INT(filemap_write_and_wait(&i->i_data, from, 1ll << 62, true));
-  unmap_mapping_range(&i->i_data, static_cast<u64>(first) >> kPageShift, (static_cast<u64>(last) >> kPageShift) - 1);
-  truncate_inode_pages_range(&i->i_data, static_cast<u64>(first) >> kPageShift,
-                             (static_cast<u64>(last) >> kPageShift) - 1);
+  TRY_INT(filemap_write_and_wait(&i->i_data, down(from, page_size), 1ll << 62, true));
+  const loff_t first_page = down(first + page_size - 1, page_size), last_page = down(last, page_size);
+  unmap_mapping_range(&i->i_data, static_cast<u64>(first) >> kPageShift, static_cast<u64>(last - 1) >> kPageShift);
+  if (first < first_page) clear_cached(i, first, min(first_page, last));
+  if (last_page >= first_page && last_page < last) clear_cached(i, last_page, last);
+  if (first_page < last_page)
+    truncate_inode_pages_range(&i->i_data, static_cast<u64>(first_page) >> kPageShift,
+                               (static_cast<u64>(last_page) >> kPageShift) - 1);
   const u64 end_block = min<u64>(static_cast<u64>(last) >> i->i_blkbits, ~0u);
   return ext4_truncate_blocks(i, static_cast<u32>(first >> i->i_blkbits), static_cast<u32>(end_block));
 }
