@@ -3,5 +3,8 @@
 #pragma once
 
 namespace xm::os {
+
+struct file;
+bool is_eventfd(const file* f);
 void anon_inodes_init();
-}
+}  // namespace xm::os

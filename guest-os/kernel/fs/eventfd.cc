@@ -71,6 +71,8 @@ constinit const EventfdOps eventfd_ops{};
 
 }  // namespace
 
+bool is_eventfd(const file* f) { return f->f_op == &eventfd_ops; }
+
 long sys_eventfd2(u32 count, u32 flags) {
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK | EFD_SEMAPHORE)) != 0) return -EINVAL;
   eventfd_ctx* c = knew<eventfd_ctx>();

@@ -13,8 +13,11 @@ struct iovec {
   u64 length;
 };
 
+constexpr u32 RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 16;
+
 class iov_iter {
  public:
+  u32 rwf = 0;  // RWF_*: for this transfer only
   iov_iter(const iovec* pieces, u32 count, u64 total) : pieces_(pieces), count_(count), left_(total) {}
   static iov_iter kernel(void* buffer, u64 length) {
     iov_iter it{nullptr, 0, length};

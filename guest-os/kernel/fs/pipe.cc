@@ -123,7 +123,7 @@ struct PipeFileOps : file_operations {
         return done > 0 ? static_cast<ssize_t>(done) : -EFAULT;
       }
       if (no_writers) return 0;
-      if ((f->f_flags & O_NONBLOCK) != 0) return -EAGAIN;
+      if ((f->f_flags & O_NONBLOCK) != 0 || (to.rwf & RWF_NOWAIT) != 0) return -EAGAIN;
       TRY_INT(wait_event_state(
           p->rd_wait, TASK_INTERRUPTIBLE,
           [&] { return read_once(p->head) != read_once(p->tail) || read_once(p->writers) == 0; }, 0, true));
@@ -162,7 +162,8 @@ struct PipeFileOps : file_operations {
       if (no_memory) return done > 0 ? static_cast<ssize_t>(done) : -ENOMEM;
       if (fits && space_left)
         return done > 0 ? static_cast<ssize_t>(done) : -EFAULT;  // stopped although there was room: a bad pointer
-      if ((f->f_flags & O_NONBLOCK) != 0) return done > 0 ? static_cast<ssize_t>(done) : -EAGAIN;
+      if ((f->f_flags & O_NONBLOCK) != 0 || (from.rwf & RWF_NOWAIT) != 0)
+        return done > 0 ? static_cast<ssize_t>(done) : -EAGAIN;
       const u64 needed = total > kPipeBuf ? 1 : total - done;
       const long r = wait_event_state(
           p->wr_wait, TASK_INTERRUPTIBLE, [&] { return capacity(p) - used(p) >= needed || read_once(p->readers) == 0; },
@@ -328,6 +329,77 @@ int create_pipe_files(file** out, u32 flags) {
   out[0] = alloc_file({mntget(pipe_mount), d}, O_RDONLY | (flags & O_NONBLOCK), &pipe_file_ops);
   out[1] = alloc_file({mntget(pipe_mount), d}, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)), &pipe_file_ops);
   return out[0] == nullptr || out[1] == nullptr ? -ENFILE : 0;
+}
+
+namespace {
+
+long wait_for_data(pipe_inode_info* p, bool nonblock) {  // bytes there; 0: no writer is left
+  for (;;) {
+    {
+      MutexGuard guard(p->lock);
+      if (used(p) > 0) return static_cast<long>(used(p));
+      if (p->writers == 0) return 0;
+    }
+    if (nonblock) return -EAGAIN;
+    TRY_INT(wait_event_interruptible(p->rd_wait, [&] { return used(p) > 0 || read_once(p->writers) == 0; }));
+  }
+}
+
+}  // namespace
+
+bool pipe_is_empty(const file* f) { return used(f->f_inode->i_pipe) == 0; }
+
+ssize_t pipe_peek(file* f, void* buffer, u64 n, bool nonblock) {
+  pipe_inode_info* p = f->f_inode->i_pipe;
+  const long there = wait_for_data(p, nonblock);
+  if (there <= 0) return there;
+  MutexGuard guard(p->lock);
+  const u64 head = p->head, tail = p->tail;
+  iov_iter to = iov_iter::kernel(buffer, n);
+  const u64 done = read_ring(p, to);
+  p->head = head;
+  p->tail = tail;
+  return static_cast<ssize_t>(done);
+}
+
+void pipe_consume(file* f, u64 n) {
+  pipe_inode_info* p = f->f_inode->i_pipe;
+  {
+    MutexGuard guard(p->lock);
+    p->tail += min(n, used(p));
+    if (used(p) == 0) p->head = p->tail = 0;
+  }
+  wake_up(p->wr_wait, POLLOUT | POLLWRNORM);
+}
+
+long pipe_wait_room(file* f, bool nonblock) {
+  pipe_inode_info* p = f->f_inode->i_pipe;
+  for (;;) {
+    {
+      MutexGuard guard(p->lock);
+      if (p->readers == 0) {
+        send_sig(SIGPIPE, current);
+        return -EPIPE;
+      }
+      if (used(p) < capacity(p)) return static_cast<long>(capacity(p) - used(p));
+    }
+    if (nonblock) return -EAGAIN;
+    TRY_INT(wait_event_interruptible(p->wr_wait, [&] { return used(p) < capacity(p) || read_once(p->readers) == 0; }));
+  }
+}
+
+ssize_t pipe_write_some(file* f, iov_iter& from, bool nonblock) {
+  pipe_inode_info* p = f->f_inode->i_pipe;
+  TRY_INT(pipe_wait_room(f, nonblock));
+  bool no_memory = false;
+  u64 done;
+  {
+    MutexGuard guard(p->lock);
+    done = write_ring(p, from, &no_memory);
+  }
+  if (done > 0) wake_up(p->rd_wait, POLLIN | POLLRDNORM);
+  if (done > 0) return static_cast<ssize_t>(done);
+  return no_memory ? -ENOMEM : (from.is_user() ? -EFAULT : -EAGAIN);
 }
 
 bool is_pipe(const file* f) { return f->f_op == &pipe_file_ops; }

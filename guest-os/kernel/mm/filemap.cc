@@ -222,6 +222,16 @@ int address_space_operations::write_end(file*, address_space*, page* p, u32 offs
   return 0;
 }
 
+namespace {
+bool is_cached(address_space* m, u64 index) {
+  page* p = find_get_page(m, index);
+  if (p == nullptr) return false;
+  const bool ready = p->test(PG_uptodate);
+  put_page(p);
+  return ready;
+}
+}  // namespace
+
 ssize_t generic_file_read_iter(file* f, iov_iter& to, loff_t& pos) {
   address_space* m = f->f_mapping;
   inode* i = m->host;
@@ -235,6 +245,8 @@ ssize_t generic_file_read_iter(file* f, iov_iter& to, loff_t& pos) {
   while (to.count() > 0 && pos < i->i_size) {
     const u32 offset = static_cast<u32>(pos & static_cast<loff_t>(kPageSize - 1));
     const u64 step = min(min<u64>(kPageSize - offset, to.count()), static_cast<u64>(i->i_size - pos));
+    if ((to.rwf & RWF_NOWAIT) != 0 && !is_cached(m, static_cast<u64>(pos) >> kPageShift))
+      return done > 0 ? done : -EAGAIN;
     auto got = read_mapping_page(m, static_cast<u64>(pos) >> kPageShift, f);
     if (!got.ok()) return done > 0 ? done : -got.error();
     page* p = got.value();
@@ -256,7 +268,7 @@ namespace {
 // Checks of [man 2 write]: limits, append position. Adjusts the count; 0 or an error (or SIGXFSZ).
 int write_checks(file* f, iov_iter& from, loff_t& pos) {
   inode* i = f->f_mapping->host;
-  if ((f->f_flags & O_APPEND) != 0) pos = i->i_size;
+  if ((f->f_flags & O_APPEND) != 0 || (from.rwf & RWF_APPEND) != 0) pos = i->i_size;
   if (pos < 0) return -EINVAL;
   const u64 limit = S_ISREG(i->i_mode) ? current->signal->rlim[RLIMIT_FSIZE].cur : RLIM_INFINITY;
   if (limit != RLIM_INFINITY && static_cast<u64>(pos) + from.count() > limit) {
@@ -350,8 +362,10 @@ ssize_t generic_file_write_iter(file* f, iov_iter& from, loff_t& pos) {
     }
     if (done == -EOPNOTSUPP) done = buffered_write(f, from, pos);
   }
-  if (done > 0 && ((f->f_flags & O_DSYNC) != 0 || (i->i_sb->s_flags & MS_SYNCHRONOUS) != 0)) {
-    if (const int error = vfs_fsync(f, (f->f_flags & O_SYNC) != O_SYNC); error != 0) return error;
+  if (done > 0 && ((f->f_flags & O_DSYNC) != 0 || (from.rwf & (RWF_DSYNC | RWF_SYNC)) != 0 ||
+                   (i->i_sb->s_flags & MS_SYNCHRONOUS) != 0)) {
+    if (const int error = vfs_fsync(f, (f->f_flags & O_SYNC) != O_SYNC && (from.rwf & RWF_SYNC) == 0); error != 0)
+      return error;
   }
   balance_dirty_pages(f->f_mapping);
   return done;
@@ -518,7 +532,8 @@ u64 shrink_page_cache(u64 count) {
   u64 freed = 0;
   // Dirty pages stand together at the old end when somebody writes a lot: the clean ones behind them must be found.
   constexpr u64 kLeastScan = 1024;
-  for (u64 scanned = 0; scanned < max(count * 4, kLeastScan) && freed < count; ++scanned) {
+  const u64 most = min(max(count * 4, kLeastScan), 2 * total_ram_pages());
+  for (u64 scanned = 0; scanned < most && freed < count; ++scanned) {
     page* p = nullptr;
     {
       SpinGuard guard(lru_lock);

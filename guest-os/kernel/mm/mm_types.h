@@ -69,6 +69,7 @@ struct mm_struct {
   u64 def_flags = 0;
   u64 saved_auxv[48]{};
   u32 saved_auxv_count = 0;
+  struct kioctx* ioctx = nullptr;  // of asynchronous I/O
   file* exe_file = nullptr;
   bool compat = false;
   bool dumpable = true;

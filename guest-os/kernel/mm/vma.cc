@@ -4,6 +4,7 @@
 #include "kernel/arch/x86_64/smp.h"
 #include "kernel/fs/fs.h"
 #include "kernel/init/printk.h"
+#include "kernel/mm/aio.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/pte_walk.h"
 #include "kernel/mm/slab.h"
@@ -140,6 +141,7 @@ void mmdrop(mm_struct* mm) {
 
 void mmput(mm_struct* mm) {
   if (!mm->mm_users.dec_and_test()) return;
+  if (mm->ioctx != nullptr) exit_aio(mm);
   zap_range(mm, 0, kTaskSizeMax);
   while (vm_area_struct* v = mm->mmap) {
     unlink_vma(mm, v);

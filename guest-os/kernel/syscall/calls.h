@@ -32,6 +32,16 @@ struct rusage_abi {
 long sys_ptrace(s64 request, s64 pid, u64 address, u64 data);
 // task/seccomp.cc
 long sys_seccomp(u32 operation, u32 flags, u64 args);
+// aio.cc
+long sys_io_setup(u32 room, u64* id);
+long sys_io_destroy(u64 id);
+long sys_io_submit(u64 id, s64 n, u64 requests);
+long sys_io_cancel(u64 id, u64 request, u64 result);
+long sys_io_getevents(u64 id, s64 least, s64 most, u64 events, const timespec_abi* timeout);
+long sys_io_pgetevents(u64 id, s64 least, s64 most, u64 events, const timespec_abi* timeout, u64 mask);
+// splice.cc
+long sys_tee(int in, int out, u64 n, u32 flags);
+long sys_vmsplice(int fd, const iovec* v, u64 count, u32 flags);
 // io.cc
 long sys_read(int fd, char* buffer, u64 n);
 long sys_write(int fd, const char* buffer, u64 n);
@@ -41,8 +51,8 @@ long sys_readv(int fd, const iovec* v, u64 count);
 long sys_writev(int fd, const iovec* v, u64 count);
 long sys_preadv(int fd, const iovec* v, u64 count, u64 low, u64 high);
 long sys_pwritev(int fd, const iovec* v, u64 count, u64 low, u64 high);
-long sys_preadv2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags);
-long sys_pwritev2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags);
+long sys_preadv2(int fd, const iovec* v, u64 count, u64 low, u64 high, u32 flags);
+long sys_pwritev2(int fd, const iovec* v, u64 count, u64 low, u64 high, u32 flags);
 long sys_lseek(int fd, s64 offset, int whence);
 long sys_sendfile(int out, int in, s64* offset, u64 n);
 long sys_copy_file_range(int in, s64* in_pos, int out, s64* out_pos, u64 n, u32 flags);

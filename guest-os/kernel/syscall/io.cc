@@ -32,6 +32,12 @@ class Position {
 
 bool seekable(const file* f) { return !is_pipe(f) && !S_ISFIFO(f->f_inode->i_mode) && !S_ISSOCK(f->f_inode->i_mode); }
 
+// Files whose transfers can be told not to wait: pipes, and files with pages to look at.
+bool knows_nowait(const file* f) {
+  return is_pipe(f) ||
+         (S_ISREG(f->f_inode->i_mode) && f->f_mapping->a_ops != nullptr && f->f_mapping->a_ops->writes_back());
+}
+
 template <bool kWrite>
 long transfer(file* f, iov_iter& it, loff_t& pos) {
   return kWrite ? vfs_write(f, it, pos) : vfs_read(f, it, pos);
@@ -57,7 +63,7 @@ long one_buffer(int fd, u64 buffer, u64 n, const s64* at) {
 }
 
 template <bool kWrite>
-long vector(int fd, const iovec* user, u64 count, const s64* at) {
+long vector(int fd, const iovec* user, u64 count, const s64* at, u32 rwf = 0) {
   FileRef f(fd);
   if (!f) return -EBADF;
   if (at != nullptr && *at < 0) return -EINVAL;
@@ -66,7 +72,9 @@ long vector(int fd, const iovec* user, u64 count, const s64* at) {
   IoVector v;
   TRY_INT(import_iovec(reinterpret_cast<u64>(user), count, false, v));
   if (v.total == 0) return 0;
+  if ((rwf & RWF_NOWAIT) != 0 && !knows_nowait(f.get())) return -EOPNOTSUPP;
   iov_iter it(v.pieces, static_cast<u32>(count), v.total);
+  it.rwf = rwf;
   if (at != nullptr) {
     loff_t pos = *at;
     return transfer<kWrite>(f.get(), it, pos);
@@ -98,15 +106,17 @@ long sys_pwritev(int fd, const iovec* v, u64 count, u64 low, u64) {
   return vector<true>(fd, v, count, &pos);
 }
 namespace {
-constexpr int kRwfKnown = 0x1f;  // HIPRI DSYNC SYNC NOWAIT APPEND
+constexpr u32 kRwfKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
 }
-long sys_preadv2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags) {
+long sys_preadv2(int fd, const iovec* v, u64 count, u64 low, u64, u32 flags) {
   if ((flags & ~kRwfKnown) != 0) return -EOPNOTSUPP;
-  return static_cast<s64>(low) == -1 ? sys_readv(fd, v, count) : sys_preadv(fd, v, count, low, high);
+  const s64 pos = static_cast<s64>(low);
+  return vector<false>(fd, v, count, pos == -1 ? nullptr : &pos, flags);
 }
-long sys_pwritev2(int fd, const iovec* v, u64 count, u64 low, u64 high, int flags) {
+long sys_pwritev2(int fd, const iovec* v, u64 count, u64 low, u64, u32 flags) {
   if ((flags & ~kRwfKnown) != 0) return -EOPNOTSUPP;
-  return static_cast<s64>(low) == -1 ? sys_writev(fd, v, count) : sys_pwritev(fd, v, count, low, high);
+  const s64 pos = static_cast<s64>(low);
+  return vector<true>(fd, v, count, pos == -1 ? nullptr : &pos, flags);
 }
 
 long sys_lseek(int fd, s64 offset, int whence) {
@@ -116,114 +126,6 @@ long sys_lseek(int fd, s64 offset, int whence) {
   if (!seekable(f.get())) return -ESPIPE;
   MutexGuard guard(f->f_pos_lock);
   return f->f_op->llseek(f.get(), offset, whence);
-}
-
-namespace {
-
-// Moves bytes from one file to another through a page.
-long copy_between(file* in, loff_t& in_pos, file* out, loff_t& out_pos, u64 n) {
-  char* buffer = static_cast<char*>(get_free_page(GFP_KERNEL));
-  if (buffer == nullptr) return -ENOMEM;
-  long done = 0;
-  while (static_cast<u64>(done) < n) {
-    loff_t at = in_pos;
-    const ssize_t got = kernel_read(in, buffer, min<u64>(kPageSize, n - static_cast<u64>(done)), at);
-    if (got <= 0) {
-      if (done == 0) done = got;
-      break;
-    }
-    ssize_t put = 0;
-    while (put < got) {
-      const ssize_t step = kernel_write(out, buffer + put, static_cast<u64>(got - put), out_pos);
-      if (step <= 0) {
-        if (done == 0 && put == 0) done = step;
-        break;
-      }
-      put += step;
-    }
-    in_pos += put;
-    if (done >= 0) done += put;
-    if (put < got || signal_pending(current)) break;
-  }
-  free_page(buffer);
-  return done;
-}
-
-}  // namespace
-
-long sys_sendfile(int out_fd, int in_fd, s64* offset, u64 n) {
-  FileRef in(in_fd), out(out_fd);
-  if (!in || (in->f_mode & FMODE_READ) == 0) return -EBADF;
-  if (!out || (out->f_mode & FMODE_WRITE) == 0) return -EBADF;
-  if (offset != nullptr && !seekable(in.get())) return -ESPIPE;
-  if ((out->f_flags & O_APPEND) != 0) return -EINVAL;
-  if (!S_ISREG(in->f_inode->i_mode) && !S_ISBLK(in->f_inode->i_mode)) return -EINVAL;
-  loff_t pos = in->f_pos;
-  if (offset != nullptr) TRY_INT(get_user(pos, reinterpret_cast<loff_t*>(offset)));
-  if (pos < 0) return -EINVAL;
-  const long done = copy_between(in.get(), pos, out.get(), out->f_pos, min(n, kMaxTransfer));
-  if (offset != nullptr) {
-    TRY_INT(put_user(pos, reinterpret_cast<loff_t*>(offset)));
-  } else {
-    in->f_pos = pos;
-  }
-  return done;
-}
-
-long sys_copy_file_range(int in_fd, s64* in_user, int out_fd, s64* out_user, u64 n, u32 flags) {
-  FileRef in(in_fd), out(out_fd);
-  if (!in || !out) return -EBADF;
-  loff_t in_pos = in->f_pos, out_pos = out->f_pos;
-  if (in_user != nullptr) TRY_INT(get_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
-  if (out_user != nullptr) TRY_INT(get_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
-  if (flags != 0) return -EINVAL;
-  if (S_ISDIR(in->f_inode->i_mode) || S_ISDIR(out->f_inode->i_mode)) return -EISDIR;
-  if (!S_ISREG(in->f_inode->i_mode) || !S_ISREG(out->f_inode->i_mode)) return -EINVAL;
-  if ((in->f_mode & FMODE_READ) == 0 || (out->f_mode & FMODE_WRITE) == 0 || (out->f_flags & O_APPEND) != 0)
-    return -EBADF;
-  if (in_pos < 0 || out_pos < 0) return -EINVAL;
-  if (in_pos + static_cast<loff_t>(n) < in_pos || out_pos + static_cast<loff_t>(n) < out_pos) return -EOVERFLOW;
-  if (in->f_inode == out->f_inode && out_pos < in_pos + static_cast<loff_t>(n) &&
-      in_pos < out_pos + static_cast<loff_t>(n))
-    return -EINVAL;
-  const long done = copy_between(in.get(), in_pos, out.get(), out_pos, min(n, kMaxTransfer));
-  if (done > 0) {
-    if (in_user != nullptr)
-      TRY_INT(put_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
-    else
-      in->f_pos = in_pos;
-    if (out_user != nullptr)
-      TRY_INT(put_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
-    else
-      out->f_pos = out_pos;
-  }
-  return done;
-}
-
-long sys_splice(int in_fd, s64* in_user, int out_fd, s64* out_user, u64 n, u32 flags) {
-  if ((flags & ~15u) != 0) return -EINVAL;
-  if (n == 0) return 0;
-  FileRef in(in_fd), out(out_fd);
-  if (!in || !out || (in->f_mode & FMODE_READ) == 0 || (out->f_mode & FMODE_WRITE) == 0) return -EBADF;
-  const bool in_pipe = is_pipe(in.get()), out_pipe = is_pipe(out.get());
-  if (!in_pipe && !out_pipe) return -EINVAL;
-  if ((in_pipe && in_user != nullptr) || (out_pipe && out_user != nullptr)) return -ESPIPE;
-  if (in_pipe && out_pipe && in->f_inode == out->f_inode) return -EINVAL;
-  if (!out_pipe && (out->f_flags & O_APPEND) != 0) return -EINVAL;
-  loff_t in_pos = in->f_pos, out_pos = out->f_pos;
-  if (in_user != nullptr) TRY_INT(get_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
-  if (out_user != nullptr) TRY_INT(get_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
-  const long done = copy_between(in.get(), in_pos, out.get(), out_pos, min(n, kPageSize));
-  if (done <= 0) return done;
-  if (in_user != nullptr)
-    TRY_INT(put_user(in_pos, reinterpret_cast<loff_t*>(in_user)));
-  else if (!in_pipe)
-    in->f_pos = in_pos;
-  if (out_user != nullptr)
-    TRY_INT(put_user(out_pos, reinterpret_cast<loff_t*>(out_user)));
-  else if (!out_pipe)
-    out->f_pos = out_pos;
-  return done;
 }
 
 long sys_fsync(int fd) {

@@ -264,6 +264,19 @@ int store_core_pattern(const char* text, size_t n, void*) {
   memcpy(core_pattern, text, min(n, sizeof core_pattern - 1));
   return 0;
 }
+// 1: clean pages of files, 2: unused names and inodes, 3: both. [man 5 proc]
+int store_drop_caches(const char* text, size_t, void*) {
+  const u64 what = parse_number(text, nullptr, 10);
+  if (what < 1 || what > 4) return -EINVAL;
+  if ((what & 1) != 0) {
+    for (int turn = 0; turn < 2; ++turn) shrink_page_cache(1ul << 40);
+  }
+  if ((what & 2) != 0) {
+    shrink_dcache(~0ul);
+    shrink_icache(~0ul);
+  }
+  return 0;
+}
 void show_uuid(TextBuffer& out, void* data) {
   u64* saved = static_cast<u64*>(data);
   u64 v[2];
@@ -306,7 +319,7 @@ void create_sysctls() {
                                         "sys/vm/overcommit_memory",
                                         "sys/vm/overcommit_ratio",
                                         "sys/vm/swappiness",
-                                        "sys/vm/drop_caches_last",
+                                        "sys/vm/laptop_mode",
                                         "sys/kernel/randomize_va_space",
                                         "sys/kernel/sched_autogroup_enabled",
                                         "sys/kernel/sched_child_runs_first",
@@ -327,6 +340,8 @@ void create_sysctls() {
   proc_create(&proc_root, "sys/kernel/core_pattern", 0644, show_text, store_core_pattern, core_pattern);
   static constinit proc_number uses_pid{&core_uses_pid, 0, 1};
   proc_create_number("sys/kernel/core_uses_pid", 0644, &uses_pid);
+  proc_create(
+      &proc_root, "sys/vm/drop_caches", 0200, [](TextBuffer&, void*) {}, store_drop_caches);
   static constinit s64 tainted = 0, entropy = 256;
   static constinit proc_number fixed[] = {{&tainted, 0, 1l << 18}, {&entropy, 0, 256}};
   proc_create_number("sys/kernel/tainted", 0644, &fixed[0]);
