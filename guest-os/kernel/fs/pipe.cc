@@ -220,6 +220,7 @@ struct PipeFileOps : file_operations {
     }
     if (fresh != nullptr) free_pipe(fresh);
     pipe_inode_info* p = i->i_pipe;
+    f->f_mode = (f->f_mode & ~FMODE_LSEEK) | FMODE_STREAM;
     const bool reads = (f->f_mode & FMODE_READ) != 0, writes = (f->f_mode & FMODE_WRITE) != 0;
     if (writes && !reads && (f->f_flags & O_NONBLOCK) != 0 && p->readers == 0) {
       abandon(i, p);
@@ -328,7 +329,9 @@ int create_pipe_files(file** out, u32 flags) {
   dget(d);
   out[0] = alloc_file({mntget(pipe_mount), d}, O_RDONLY | (flags & O_NONBLOCK), &pipe_file_ops);
   out[1] = alloc_file({mntget(pipe_mount), d}, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)), &pipe_file_ops);
-  return out[0] == nullptr || out[1] == nullptr ? -ENFILE : 0;
+  if (out[0] == nullptr || out[1] == nullptr) return -ENFILE;
+  for (int n = 0; n < 2; ++n) out[n]->f_mode = (out[n]->f_mode & ~FMODE_LSEEK) | FMODE_STREAM;
+  return 0;
 }
 
 namespace {

@@ -15,7 +15,7 @@ namespace {
 // The position of a file that can seek, held for the length of one transfer.
 class Position {
  public:
-  explicit Position(file* f) : file_(f), shared_((f->f_mode & FMODE_LSEEK) != 0 && f->f_count.load() > 1) {
+  explicit Position(file* f) : file_(f), shared_(is_content(f->f_inode->i_mode) && f->f_count.load() > 1) {
     if (shared_) mutex_lock(f->f_pos_lock);
   }
   ~Position() {
@@ -26,6 +26,9 @@ class Position {
   loff_t& operator*() { return file_->f_pos; }
 
  private:
+  // Others (pipes, devices) may wait long inside a transfer, while another task moves bytes the other way.
+  static bool is_content(umode_t mode) { return S_ISREG(mode) || S_ISDIR(mode); }
+
   file* file_;
   bool shared_;
 };
