@@ -55,6 +55,7 @@ enum Errno : int {
   ETIME = 62,
   ENOSR = 63,
   EREMOTE = 66,
+  ENONET = 64,
   ENOLINK = 67,
   EPROTO = 71,
   EBADMSG = 74,

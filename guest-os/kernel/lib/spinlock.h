@@ -23,6 +23,7 @@ enum class LockRank : u8 {
   Dcache,
   Mapping,
   Socket,
+  BindHash,  // owners of local ports
   SockHash,  // the protocols' tables of sockets
   InetPeer,  // fragments, routes' exceptions, multicast lists
   NetDevice,

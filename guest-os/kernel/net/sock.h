@@ -68,7 +68,8 @@ constexpr u32 kSockBufDefault = 212992, kSockBufMin = 2304, kSockSndBufMin = 460
 // What the tables of sockets know: also the small forms of a connection before and after its socket (request_sock,
 // inet_timewait_sock). Addresses of both families, see in6_addr.
 struct sock_common {
-  list_head sk_node;  // in the table that packets are looked up in
+  list_head sk_node;       // in the table that packets are looked up in
+  list_head sk_bind_node;  // among the owners of its local port (TCP)
   in6_addr sk_v6_daddr, sk_v6_rcv_saddr;
   be16 sk_dport = 0;
   u16 sk_num = 0;  // local port, host order
@@ -186,9 +187,9 @@ constexpr u32 SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2, SOCK_BINDADDR_LOCK = 4
 // A protocol within a family: what the family's proto_ops call. `bh` methods run with slock held in softirq context or
 // from release_sock.
 struct proto {
-  const char* name;
+  const char* prot_name;
   u32 obj_size;
-  constexpr proto(const char* n, u32 size) : name(n), obj_size(size) {}
+  constexpr proto(const char* n, u32 size) : prot_name(n), obj_size(size) {}
   virtual sock* alloc() const = 0;         // a constructed object
   virtual void destruct(sock*) const = 0;  // and its end
   virtual int init(sock*) const { return 0; }
@@ -230,6 +231,7 @@ inline void bh_lock_sock(sock* sk) { spin_lock(sk->sk_lock.slock); }
 inline void bh_unlock_sock(sock* sk) { spin_unlock(sk->sk_lock.slock); }
 inline bool sock_owned_by_user(const sock* sk) { return sk->sk_lock.owned; }
 int sk_add_backlog(sock* sk, sk_buff* skb, u32 limit);  // 0, or -ENOBUFS: not taken
+void sk_release_backlog(sock* sk);                      // slock is held, as on return
 void sk_flush_backlog(sock* sk);                        // by the owner in a long loop
 class [[nodiscard]] SockGuard {
  public:

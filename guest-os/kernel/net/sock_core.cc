@@ -16,10 +16,10 @@ u32 (*sk_run_filter_hook)(const sk_filter* filter, const sk_buff* skb) = nullptr
 void (*sk_filter_release_hook)(sk_filter* filter) = nullptr;
 
 namespace {
-
 constexpr u32 kReadable = POLLIN | POLLRDNORM, kWritable = POLLOUT | POLLWRNORM;
+}  // namespace
 
-void release_backlog(sock* sk) {  // slock is held, as on return
+void sk_release_backlog(sock* sk) {
   while (sk->sk_backlog.head != nullptr) {
     sk_buff* skb = sk->sk_backlog.head;
     sk->sk_backlog.head = sk->sk_backlog.tail = nullptr;
@@ -34,8 +34,6 @@ void release_backlog(sock* sk) {  // slock is held, as on return
   }
   sk->sk_backlog.len = 0;
 }
-
-}  // namespace
 
 // --- life ---
 sock* sk_alloc(int family, const proto* p, bool) {
@@ -106,7 +104,7 @@ void lock_sock(sock* sk) {
 void release_sock(sock* sk) {
   local_bh_disable();
   spin_lock(sk->sk_lock.slock);
-  if (unlikely(sk->sk_backlog.head != nullptr)) release_backlog(sk);
+  if (unlikely(sk->sk_backlog.head != nullptr)) sk_release_backlog(sk);
   sk->sk_prot->release_cb(sk);
   sk->sk_lock.owned = false;
   const bool waiters = !sk->sk_lock.wq.head.empty();
@@ -131,7 +129,7 @@ void sk_flush_backlog(sock* sk) {
   if (read_once(sk->sk_backlog.head) == nullptr) return;
   local_bh_disable();
   spin_lock(sk->sk_lock.slock);
-  release_backlog(sk);
+  sk_release_backlog(sk);
   spin_unlock(sk->sk_lock.slock);
   local_bh_enable();
 }
