@@ -60,16 +60,19 @@ bool ascii_before_divide(Vcpu& cpu, const Insn& insn) {
   return true;
 }
 
+// An index below the lower bound is refused without a look at the upper one, which Intel's processors do not touch
+// then.
 bool check_bounds(Vcpu& cpu, const Insn& insn) {
   const u64 address = cpu.effective_address(insn);
   const u64 second = (address + insn.operand_size) & mask_of_bytes(insn.address_size);
   return with_size(insn.operand_size, [&]<class T>() {
     T lower{}, upper{};
-    if (!cpu.read(insn.segment, address, lower) || !cpu.read(insn.segment, second, upper)) return false;
     using S = std::make_signed_t<T>;
     const S index = static_cast<S>(cpu.state.gpr[insn.operands[0].reg]);
-    if (index < static_cast<S>(lower) || index > static_cast<S>(upper)) return cpu.raise(Vector::Br);
-    return true;
+    if (!cpu.read(insn.segment, address, lower)) return false;
+    if (index < static_cast<S>(lower)) return cpu.raise(Vector::Br);
+    if (!cpu.read(insn.segment, second, upper)) return false;
+    return index <= static_cast<S>(upper) || cpu.raise(Vector::Br);
   });
 }
 

@@ -245,7 +245,10 @@ bool xsave(Vcpu& cpu, const Insn& insn) {
   const u64 used = components_in_use(cpu) & requested;
   // Plain XSAVE writes initial components too; the others leave them out.
   const u64 written = insn.operation == Operation::Xsave ? requested : used;
-  if (!area.probe_write(0, xsave_standard_size(written))) return false;
+  // The legacy region is left alone when none of its components is written, but by XSAVE and XSAVEOPT, whose MXCSR lies
+  // there.
+  const unsigned first = compacted && (written & (kX87 | kSse)) == 0 ? kXsaveHeaderOffset : 0;
+  if (!area.probe_write(first, xsave_standard_size(written) - first)) return false;
 
   u64 state = used;
   if (!compacted) {

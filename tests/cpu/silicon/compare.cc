@@ -146,6 +146,11 @@ std::string compare(const TestCase& test, const Outcome& silicon, const Outcome&
   // Whether masked-off bytes may fault is the processor's business [SDM2 MASKMOVDQU].
   const bool is_mask_move = insn.operation == Operation::Maskmovq || insn.operation == Operation::Maskmovdqu;
   if (is_mask_move && (silicon.vector == 13 || silicon.vector == 14) && ours.vector == 3) return "";
+  // Whether BOUND reads its upper bound when the lower one is not kept is, too.
+  if (insn.operation == Operation::Bound && (silicon.vector == 5) != (ours.vector == 5)) {
+    const u8 other = silicon.vector == 5 ? ours.vector : silicon.vector;
+    if (other >= 12 && other <= 14) return "";
+  }
   const bool undefined_result = result_is_undefined(insn, test.state);
   compare_exception(report, insn, silicon, ours);
   const bool faulted = silicon.vector != 3;
