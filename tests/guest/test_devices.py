@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import console  # noqa: E402
-from guest import BUILD, CACHE, ROOT, XIAOMA  # noqa: E402
+from guest import BUILD, CACHE, ROOT, XIAOMA, Guest  # noqa: E402
 
 QEMU = shutil.which("qemu-system-x86_64")
 KERNEL = os.path.join(BUILD, "guest-os", "vmxiaoma")
@@ -40,6 +40,17 @@ CONSOLE = [
     ("dumpkmap > /tmp/map; loadkmap < /tmp/map; echo map $?", r"map 0"),
     ("setlogcons 1; setconsole -r; resize < /dev/tty1; cat /proc/bus/input/devices", r"Keyboard|keyboard[\s\S]*Mouse"),
     ("ls /dev/input; cat /sys/class/input/mice/uevent", r"event0\s+event1\s+mice[\s\S]*DEVNAME=input/mice"),
+]
+
+OTHERS = [
+    ("hwclock -r", r"20\d\d"),
+    ("date -s '2031-05-06 07:08:09' > /dev/null; hwclock -w; date -s '2001-01-01 00:00:00' > /dev/null; hwclock -s; date +%F_%H:%M",
+     r"2031-05-06_07:0[89]"),
+    ("cat /sys/class/rtc/rtc0/date /proc/driver/rtc", r"2031-05-06\nrtc_time\s*: 07:"),
+    ("rtc_test", r"rtc ok"),
+    ("head -c 600 /dev/hwrng | wc -c; head -c 32 /dev/hwrng | md5sum > /tmp/r1; head -c 32 /dev/hwrng | md5sum | cmp - /tmp/r1; echo differ $?",
+     r"600[\s\S]*differ 1"),
+    ("cat /proc/bus/input/devices; ls -l /dev/rtc", r"Power Button[\s\S]*rtc -> rtc0"),
 ]
 
 
@@ -105,6 +116,24 @@ class Console(Checks):
         self.run_all(start(initramfs("console", ["console_test"]), program=[QEMU], cpus=2), CONSOLE)
 
     test_on_qemu.QUICK = False
+
+
+class Others(Checks):
+    def test_on_xiaoma(self):
+        self.run_all(start(initramfs("others", ["rtc_test"]), extra=["-nic", "none", "-device", "virtio-rng-pci"]), OTHERS)
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.run_all(start(initramfs("others", ["rtc_test"]), program=[QEMU], extra=["-nic", "none", "-device", "virtio-rng-pci"]), OTHERS)
+
+    test_on_qemu.QUICK = False
+
+    def test_power_button(self):
+        with Guest(["-m", "128", "-kernel", KERNEL, "-initrd", initramfs("devices"), "-append", "console=ttyS0 quiet rdinit=/sbin/init autologin",
+                    "-nographic", "-no-reboot"], monitor=True) as guest:
+            guest.expect("# ", timeout=120)
+            guest.monitor("system_powerdown")
+            self.assertEqual(guest.wait_exit(60), 0)
 
 
 if __name__ == "__main__":

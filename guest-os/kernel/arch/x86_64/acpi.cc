@@ -119,6 +119,8 @@ void parse_fadt(const SdtHeader* fadt) {
   acpi_info.sci_irq = field<u16>(fadt, 46);
   acpi_info.smi_command = field<u32>(fadt, 48);
   acpi_info.acpi_enable = field<u8>(fadt, 52);
+  acpi_info.pm1a_event = static_cast<u16>(field<u32>(fadt, 56));
+  acpi_info.pm1_event_length = field<u8>(fadt, 88);
   acpi_info.pm1a_control = static_cast<u16>(field<u32>(fadt, 64));
   acpi_info.pm1b_control = static_cast<u16>(field<u32>(fadt, 68));
   acpi_info.pm_timer = static_cast<u16>(field<u32>(fadt, 76));

@@ -21,7 +21,8 @@ struct AcpiInfo {
     u32 gsi;
     u16 flags;  // polarity, trigger [ACPI 5.2.12.5]
   } isa_override[16];
-  u16 pm1a_control, pm1b_control, pm_timer;
+  u16 pm1a_event, pm1a_control, pm1b_control, pm_timer;
+  u8 pm1_event_length;
   u32 smi_command;
   u8 acpi_enable;
   bool s5_valid;

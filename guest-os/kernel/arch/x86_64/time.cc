@@ -9,6 +9,7 @@
 #include "kernel/lib/spinlock.h"
 #include "kernel/sched/clock.h"
 #include "kernel/sched/sched.h"
+#include "kernel/time/rtc_time.h"
 #include "kernel/time/timer.h"
 
 namespace xm::os {
@@ -36,30 +37,6 @@ u8 cmos(u8 reg) {
   return inb(0x71);
 }
 u64 from_bcd(u64 v, bool binary) { return binary ? v : (v >> 4) * 10 + (v & 15); }
-
-u64 days_from_civil(s64 y, u64 m, u64 d) {
-  y -= m <= 2 ? 1 : 0;
-  const s64 era = y / 400;
-  const u64 yoe = static_cast<u64>(y - era * 400);
-  const u64 doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-  const u64 doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-  return static_cast<u64>(era * 146097) + doe - 719468;
-}
-
-u64 read_rtc() {
-  for (int i = 0; i < 10000 && (cmos(0x0a) & 0x80) != 0; ++i) cpu_relax();
-  u8 raw[6];
-  const u8 regs[6] = {0, 2, 4, 7, 8, 9};
-  for (int i = 0; i < 6; ++i) raw[i] = cmos(regs[i]);
-  const u8 status = cmos(0x0b);
-  const bool binary = (status & 4) != 0;
-  u64 hour = from_bcd(raw[2] & 0x7f, binary);
-  if ((status & 2) == 0) hour = hour % 12 + ((raw[2] & 0x80) != 0 ? 12 : 0);
-  const u64 year = from_bcd(raw[5], binary);
-  const u64 days = days_from_civil(static_cast<s64>(year + (year < 70 ? 2000 : 1900)), from_bcd(raw[4], binary),
-                                   from_bcd(raw[3], binary));
-  return ((days * 24 + hour) * 60 + from_bcd(raw[1], binary)) * 60 + from_bcd(raw[0], binary);
-}
 
 void program_event(u64 now, u64 expires) {
   const u64 delta = expires > now ? expires - now : 1;
@@ -104,6 +81,21 @@ IrqReturn pit_handler(u32, void*) {
 
 }  // namespace
 
+u64 read_persistent_clock() {
+  for (int i = 0; i < 10000 && (cmos(0x0a) & 0x80) != 0; ++i) cpu_relax();
+  u8 raw[6];
+  const u8 regs[6] = {0, 2, 4, 7, 8, 9};
+  for (int i = 0; i < 6; ++i) raw[i] = cmos(regs[i]);
+  const u8 status = cmos(0x0b);
+  const bool binary = (status & 4) != 0;
+  u64 hour = from_bcd(raw[2] & 0x7f, binary);
+  if ((status & 2) == 0) hour = hour % 12 + ((raw[2] & 0x80) != 0 ? 12 : 0);
+  const u64 year = from_bcd(raw[5], binary);
+  const u64 days = days_from_civil(static_cast<s64>(year + (year < 70 ? 2000 : 1900)), from_bcd(raw[4], binary),
+                                   from_bcd(raw[3], binary));
+  return ((days * 24 + hour) * 60 + from_bcd(raw[1], binary)) * 60 + from_bcd(raw[0], binary);
+}
+
 u64 tsc_khz() { return tsc_khz_value; }
 u64 local_clock() {
   if (tsc_to_ns_mult == 0) return 0;
@@ -130,7 +122,7 @@ void time_init() {
   lapic_khz = rates.lapic_khz;
   tsc_to_ns_mult = (1000000ul << 32) / tsc_khz_value;
   tsc_start = rdtsc();
-  set_real_time(read_rtc() * kNsPerSec);
+  set_real_time(read_persistent_clock() * kNsPerSec);
   printk(KERN_INFO "tsc: %lu.%03lu MHz processor, LAPIC timer %lu kHz\n", tsc_khz_value / 1000, tsc_khz_value % 1000,
          lapic_khz);
   if (!lapic_present()) request_irq(0, pit_handler, 0, "timer", nullptr);
