@@ -7,11 +7,13 @@
 // the instruction that wanted the kernel (cpu/kvm/kvm_user_mode.h).
 //
 // KVM's shadow of the guest's page tables does not see what the interpreter writes to them, so it is thrown away before
-// each stretch; what the interpreter has decoded is thrown away after it, because user mode may have written code.
-// GAP: another vCPU that writes code natively while this one interprets it is noticed at the next stretch only.
+// a stretch whose tables are not those of the one before; what the interpreter has decoded is thrown away after it,
+// because user mode may have written code. GAP: another vCPU that writes code natively while this one interprets it is
+// noticed at the next stretch only.
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cpu/interp/interpreter.h"
 #include "cpu/kvm/kvm_user_mode.h"
@@ -41,6 +43,8 @@ class KvmUserEngine final : public Engine {
   KvmUserEngine(KvmVm& vm, std::unique_ptr<KvmVcpu> vcpu, BusPort& bus, const CpuModel& model, Log& log,
                 interp::Interpreter::Options options);
   bool fit_for_kvm();
+  // False: KVM can not forget what it knows of the guest's page tables.
+  bool follow_page_tables(const CpuState& state);
   void run_user_mode();
 
   KvmVm& vm_;
@@ -48,7 +52,8 @@ class KvmUserEngine final : public Engine {
   KvmUserMode user_mode_;
   interp::Interpreter interpreter_;
   bool debugged_ = false;
-  u64 slice_;  // instructions to interpret before KVM gets its turn
+  std::optional<u64> tables_;  // sum of those that KVM's shadow was made from
+  u64 slice_;                  // instructions to interpret before KVM gets its turn
   std::atomic<u64> stretches_{0}, system_calls_{0}, exceptions_{0}, kicks_{0}, others_{0};
 };
 
