@@ -47,6 +47,7 @@ struct request_queue {
 };
 
 struct block_device {
+  u64 read_ahead = 256;  // BLKRASET: kept for those who ask
   gendisk* disk = nullptr;
   dev_t number = 0;
   u64 start = 0, sectors = 0;

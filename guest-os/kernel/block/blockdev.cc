@@ -12,6 +12,7 @@
 namespace xm::os {
 namespace {
 
+constexpr u32 BLKROSET = 0x125d, BLKRASET = 0x1262, BLKRAGET = 0x1263;
 constexpr u32 BLKROGET = 0x125e, BLKRRPART = 0x125f, BLKGETSIZE = 0x1260, BLKFLSBUF = 0x1261, BLKSSZGET = 0x1268,
               BLKBSZGET = 0x80081270, BLKGETSIZE64 = 0x80081272, HDIO_GETGEO = 0x301;
 
@@ -136,13 +137,25 @@ struct BdevFileOps final : file_operations {
     return blkdev_issue_flush(device_of(f->f_mapping));
   }
   long ioctl(file* f, u32 command, u64 argument) const override {
-    const block_device* bdev = device_of(f->f_mapping);
+    block_device* bdev = device_of(f->f_mapping);
     switch (command) {
       case BLKGETSIZE64: return put_u64(argument, bdev->sectors * 512, 8);
       case BLKGETSIZE: return put_u64(argument, bdev->sectors, 8);
       case BLKSSZGET: return put_u64(argument, 512, 4);
       case BLKBSZGET: return put_u64(argument, kPageSize, 4);
       case BLKROGET: return put_u64(argument, bdev->disk->read_only, 4);
+      case BLKROSET: {
+        int value;
+        if (!capable(CAP_SYS_ADMIN)) return -EACCES;
+        TRY_INT(get_user_at(value, argument));
+        bdev->disk->read_only = value != 0;
+        return 0;
+      }
+      case BLKRAGET: return put_u64(argument, bdev->read_ahead, 8);
+      case BLKRASET:
+        if (!capable(CAP_SYS_ADMIN)) return -EACCES;
+        bdev->read_ahead = argument;
+        return 0;
       case BLKFLSBUF:
         if (!capable(CAP_SYS_ADMIN)) return -EACCES;
         return filemap_write_and_wait(f->f_mapping, 0, bdev->host->i_size, true);

@@ -203,6 +203,7 @@ void d_exchange(dentry* a, dentry* b) {
   unhash_locked(a);
   unhash_locked(b);
   dentry saved{};
+  saved.d_name.name = saved.d_iname;
   take_name(&saved, a);
   take_name(a, b);
   take_name(b, &saved);

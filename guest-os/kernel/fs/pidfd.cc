@@ -5,6 +5,7 @@
 
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/poll.h"
+#include "kernel/fs/proc/proc.h"
 #include "kernel/lib/format.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/signal/signal.h"
@@ -67,8 +68,8 @@ long sys_pidfd_send_signal(int fd, int sig, const siginfo* user, u32 flags) {
   if (flags != 0) return -EINVAL;
   FileRef f(fd);
   if (!f) return -EBADF;
-  if (f->f_op != &pidfd_ops) return -EBADF;
-  task_struct* t = task_of(f.get());
+  task_struct* t = f->f_op == &pidfd_ops ? task_of(f.get()) : proc_task_of(f.get());
+  if (t == nullptr) return -EBADF;
   siginfo info{};
   if (user != nullptr) {
     TRY_INT(get_user(info, user));

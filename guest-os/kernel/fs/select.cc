@@ -174,6 +174,8 @@ long do_select(int n, u64* in, u64* out, u64* except, u64 expires, bool timed) {
 
 template <class Time>
 void store_remaining(Time* user, u64 expires, bool timed) {
+  constexpr u64 STICKY_TIMEOUTS = 0x4000000;
+  if ((current->personality & STICKY_TIMEOUTS) != 0) return;
   if (user == nullptr || !timed) return;
   const u64 now = ktime_get();
   const u64 left = expires > now ? expires - now : 0;

@@ -71,6 +71,7 @@ struct mm_struct {
   u32 saved_auxv_count = 0;
   struct kioctx* ioctx = nullptr;  // of asynchronous I/O
   file* exe_file = nullptr;
+  u32 coredump_filter = 0x33;  // kinds of memory in a core file, [man 5 core]
   bool compat = false;
   bool dumpable = true;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Core files: an ELF file with the registers of every thread as notes and the private memory as segments. The other
 // threads of the process are killed first and wait at their exit, registers on their kernel stacks. [man 5 core]
-// GAP: a pattern that names a program ("|...") makes no dump; /proc/PID/coredump_filter is fixed at its default (0x33).
+// GAP: a pattern that names a program ("|...") makes no dump.
 #include "kernel/signal/coredump.h"
 
 #include "abi/elf.h"
@@ -144,9 +144,15 @@ void add_files(TextBuffer& out, mm_struct* mm) {
 u64 dumped_length(const vm_area_struct* v) {
   if ((v->vm_flags & (VM_IO | VM_PFNMAP | VM_DONTDUMP)) != 0) return 0;
   const u64 all = v->vm_end - v->vm_start;
-  if (v->vm_file == nullptr) return all;
-  if ((v->vm_flags & VM_SHARED) != 0) return v->vm_file->f_inode->i_nlink == 0 ? all : 0;
-  if (v->anon) return all;
+  const u32 filter = v->vm_mm->coredump_filter;  // bits: anonymous private, anonymous shared, file private, file shared
+  if (v->vm_file == nullptr) return (filter & 1) != 0 ? all : 0;
+  if ((v->vm_flags & VM_SHARED) != 0) {
+    const u32 kind = v->vm_file->f_inode->i_nlink == 0 ? 2 : 8;
+    return (filter & kind) != 0 ? all : 0;
+  }
+  if (v->anon && (filter & 1) != 0) return all;
+  if ((filter & 4) != 0) return all;
+  if ((filter & 16) == 0) return 0;
   // The first page of a mapped program tells a debugger which file it was.
   if (v->vm_pgoff != 0 || (v->vm_flags & VM_READ) == 0) return 0;
   u32 magic = 0;

@@ -32,6 +32,8 @@ struct rusage_abi {
 long sys_ptrace(s64 request, s64 pid, u64 address, u64 data);
 // task/seccomp.cc
 long sys_seccomp(u32 operation, u32 flags, u64 args);
+// memory.cc
+long sys_remap_file_pages(u64 start, u64 size, u64 prot, u64 pgoff, u64 flags);
 // aio.cc
 long sys_io_setup(u32 room, u64* id);
 long sys_io_destroy(u64 id);

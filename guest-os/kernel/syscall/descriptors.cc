@@ -136,7 +136,7 @@ long sys_fcntl(int fd, int command, u64 argument) {
 
 long sys_ioctl(int fd, u32 command, u64 argument) {
   constexpr u32 kFionclex = 0x5450, kFioclex = 0x5451, kFionbio = 0x5421, kFionread = 0x541b, kFioasync = 0x5452,
-                kFioqsize = 0x5460;
+                kFiclone = 0x40049409, kFiclonerange = 0x4020940d, kFioqsize = 0x5460;
   FileRef f(fd);
   if (!f) return -EBADF;
   switch (command) {
@@ -155,6 +155,10 @@ long sys_ioctl(int fd, u32 command, u64 argument) {
     }
     case kFionread:
       if (S_ISREG(f->f_inode->i_mode)) return put_user_at(static_cast<int>(f->f_inode->i_size - f->f_pos), argument);
+      break;
+    case kFiclone:
+    case kFiclonerange:  // no file system here shares blocks between files
+      if (S_ISREG(f->f_inode->i_mode)) return -EOPNOTSUPP;
       break;
     case kFioqsize:
       if (S_ISREG(f->f_inode->i_mode) || S_ISDIR(f->f_inode->i_mode))

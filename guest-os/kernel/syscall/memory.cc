@@ -32,6 +32,34 @@ long sys_munmap(u64 address, u64 length) {
 }
 long sys_mprotect(u64 address, u64 length, u64 prot) { return do_mprotect(address, length, prot); }
 long sys_mremap(u64 a, u64 b, u64 c, u64 d, u64 e) { return do_mremap(a, b, c, d, e); }
+// Another part of the file where one was mapped: a new mapping over it, as Linux does since 4.0. [man 2
+// remap_file_pages]
+long sys_remap_file_pages(u64 start, u64 size, u64 prot, u64 pgoff, u64 flags) {
+  if (prot != 0 || (start & ~kPageMask) != 0 || start + page_align(size) <= start) return -EINVAL;
+  size = page_align(size);
+  if (pgoff + (size >> kPageShift) < pgoff) return -EINVAL;
+  file* f = nullptr;
+  u64 rights = 0;
+  {
+    mm_struct* mm = current->mm;
+    ReadGuard guard(mm->mmap_lock);
+    const vm_area_struct* v = find_vma(mm, start);
+    if (v == nullptr || v->vm_start > start || (v->vm_flags & VM_SHARED) == 0 || v->vm_file == nullptr) return -EINVAL;
+    const file* first = v->vm_file;
+    for (const vm_area_struct* at = v; at->vm_end < start + size; at = at->vm_next) {
+      const vm_area_struct* next = at->vm_next;
+      if (next == nullptr || next->vm_start != at->vm_end || next->vm_file != first || next->vm_flags != v->vm_flags)
+        return -EINVAL;
+    }
+    rights = ((v->vm_flags & VM_READ) != 0 ? PROT_READ : 0) | ((v->vm_flags & VM_WRITE) != 0 ? PROT_WRITE : 0) |
+             ((v->vm_flags & VM_EXEC) != 0 ? PROT_EXEC : 0);
+    f = get_file(v->vm_file);
+  }
+  const long r = do_mmap(f, start, size, rights, MAP_SHARED | MAP_FIXED | (flags & MAP_NONBLOCK), pgoff);
+  fput(f);
+  return r < 0 ? r : 0;
+}
+
 long sys_brk(u64 address) { return do_brk(address); }
 
 namespace {

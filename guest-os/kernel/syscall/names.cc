@@ -139,7 +139,10 @@ long sys_readlinkat(int dfd, const char* name, char* buffer, int size) {
   if (size <= 0) return -EINVAL;
   path p;
   TRY_INT(user_path_at(dfd, name, LOOKUP_EMPTY, p));
-  const long n = do_readlink(p, buffer, static_cast<size_t>(size));
+  char first = 0;
+  long n = get_user(first, name);
+  if (n == 0 && first == 0 && !S_ISLNK(p.dentry_->d_inode->i_mode)) n = -ENOENT;
+  if (n == 0) n = do_readlink(p, buffer, static_cast<size_t>(size));
   path_put(p);
   return n;
 }
@@ -191,11 +194,42 @@ long sys_chroot(const char* name) {
   return 0;
 }
 
+namespace {
+
+bool lies_below(const path& p, const path& root) {
+  path at = p;
+  path_get(at);
+  bool below = false;
+  for (;;) {
+    if (at.mnt == root.mnt && is_subdir(at.dentry_, root.dentry_)) {
+      below = true;
+      break;
+    }
+    dput(at.dentry_);
+    at.dentry_ = dget(at.mnt->mnt_root);
+    if (!follow_up(at)) break;
+  }
+  path_put(at);
+  return below;
+}
+
+// Outside of the root (after chroot) the text says so, and is no absolute path. [man 2 getcwd]
+const char* mark_unreachable(const char* at, char* text) {
+  constexpr char kMark[] = "(unreachable)";
+  char* to = const_cast<char*>(at) - (sizeof kMark - 1);
+  if (to < text) return nullptr;
+  memcpy(to, kMark, sizeof kMark - 1);
+  return to;
+}
+
+}  // namespace
+
 long sys_getcwd(char* buffer, u64 size) {
   char* text = static_cast<char*>(kmalloc(kPathMax));
   if (text == nullptr) return -ENOMEM;
   path pwd = get_fs_pwd(), root = get_fs_root();
   const char* at = d_path(pwd, root, text, kPathMax);
+  if (at != nullptr && !lies_below(pwd, root)) at = mark_unreachable(at, text);
   long result = at == nullptr ? -ENAMETOOLONG : static_cast<long>(strlen(at)) + 1;
   if (d_unhashed(pwd.dentry_) && pwd.dentry_->d_parent != pwd.dentry_) result = -ENOENT;
   if (result > 0 && static_cast<u64>(result) > size) result = -ERANGE;

@@ -346,6 +346,18 @@ long prctl_caps(int option, u64 a) {
 
 }  // namespace
 
+namespace {
+// PR_SET_TSC: 1 RDTSC works, 2 it raises SIGSEGV. [SDM3 2.5 CR4.TSD]
+long set_tsc_mode(u64 mode) {
+  if (mode != 1 && mode != 2) return -EINVAL;
+  preempt_disable();
+  mode == 2 ? set_tif(current, TIF_NOTSC) : clear_tif(current, TIF_NOTSC);
+  load_tsc_mode(current);
+  preempt_enable();
+  return 0;
+}
+}  // namespace
+
 long sys_prctl(int option, u64 a, u64 b, u64 c, u64 d) {
   task_struct* t = current;
   switch (option) {
@@ -371,8 +383,8 @@ long sys_prctl(int option, u64 a, u64 b, u64 c, u64 d) {
     case 27: return t->cred_->securebits;
     case 29: t->timer_slack_ns = a == 0 ? t->default_timer_slack_ns : a; return 0;
     case 30: return static_cast<long>(t->timer_slack_ns);
-    case 25: return put_user_at(1, a);  // PR_GET_TSC: enabled
-    case 26: return a == 1 ? 0 : -EINVAL;
+    case 25: return put_user_at(test_tif(t, TIF_NOTSC) ? 2 : 1, a);
+    case 26: return set_tsc_mode(a);
     case 36: t->signal->is_child_subreaper = a != 0; return 0;
     case 37: return put_user_at(static_cast<int>(t->signal->is_child_subreaper), a);
     case 38:

@@ -70,7 +70,7 @@ task_struct* dup_task_struct(const task_struct* from) {
   t->thread.fs_index = from->thread.fs_index;
   t->thread.gs_index = from->thread.gs_index;
   memcpy(t->thread.tls_array, from->thread.tls_array, sizeof t->thread.tls_array);
-  t->thread_flags.store(from->thread_flags.load() & (TIF_COMPAT | TIF_SECCOMP));
+  t->thread_flags.store(from->thread_flags.load() & (TIF_COMPAT | TIF_SECCOMP | TIF_NOTSC));
   t->seccomp = seccomp_get(from->seccomp);
   memcpy(t->thread.debug_address, from->thread.debug_address, sizeof t->thread.debug_address);
   t->thread.debug_control = from->thread.debug_control;

@@ -191,7 +191,7 @@ long access_fpu(task_struct* t, u64 data, bool set) {
 int set_debug_reg(task_struct* t, u32 n, u64 value) {
   thread_struct& th = t->thread;
   if (n < 4) {
-    if (!access_ok(value, 8)) return -EIO;
+    if (!access_ok(value, 8)) return -EINVAL;
     th.debug_address[n] = value;
     return 0;
   }

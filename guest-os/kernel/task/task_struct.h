@@ -46,6 +46,7 @@ enum ThreadFlag : u32 {
   TIF_SYSCALL_TRACE = 64,
   TIF_SYSCALL_EMU = 128,
   TIF_SECCOMP = 256,
+  TIF_NOTSC = 512,
   TIF_SYSCALL_WORK = TIF_SYSCALL_TRACE | TIF_SYSCALL_EMU | TIF_SECCOMP
 };
 // Job control of one thread.

@@ -75,6 +75,14 @@ void load_tls(const task_struct* t) {
   for (u32 i = 0; i < kGdtTlsEntries; ++i) cpu->gdt[kGdtTlsMin + i] = t->thread.tls_array[i];
 }
 
+void load_tsc_mode(const task_struct* t) {
+  constexpr u64 kTsd = 4;
+  u64 cr4;
+  asm volatile("mov %%cr4, %0" : "=r"(cr4));
+  cr4 = test_tif(t, TIF_NOTSC) ? cr4 | kTsd : cr4 & ~kTsd;
+  asm volatile("mov %0, %%cr4" : : "r"(cr4));
+}
+
 void switch_mm(mm_struct* next) {
   Cpu* cpu = this_cpu();
   mm_struct* old = cpu->loaded_mm;
@@ -113,6 +121,7 @@ task_struct* switch_to(task_struct* prev, task_struct* next) {
     wrmsr(kMsrFsBase, 0);
     wrmsr(kMsrKernelGsBase, 0);
   }
+  if (unlikely(((prev->thread_flags.load() ^ next->thread_flags.load()) & TIF_NOTSC) != 0)) load_tsc_mode(next);
   if (unlikely((prev->thread.debug_control | next->thread.debug_control) != 0)) load_debug_registers(next);
   set_kernel_stack(cpu, reinterpret_cast<u64>(next->stack) + kKernelStackSize);
   cpu->running = next;

@@ -25,6 +25,7 @@ void fpu_load_current();                                  // area to registers
 void fpu_copy(task_struct* to, const task_struct* from);
 
 void load_tls(const task_struct* t);
+void load_tsc_mode(const task_struct* t);  // may its user code read the time-stamp counter?
 void save_segment_bases(task_struct* t);
 
 }  // namespace xm::os

@@ -142,12 +142,16 @@ long report_extents(inode* i, u64 argument) {
   constexpr u32 kLast = 1, kUnwritten = 0x800, kSync = 1;
   fiemap request;
   if (copy_from_user(&request, reinterpret_cast<void*>(argument), sizeof request) != 0) return -EFAULT;
-  if ((request.fm_flags & ~kSync) != 0) return -EBADF;
+  constexpr int EBADR = 53;
+  if ((request.fm_flags & ~kSync) != 0) {
+    request.fm_flags &= ~kSync;  // what is not known
+    return copy_to_user(reinterpret_cast<void*>(argument), &request, sizeof request) != 0 ? -EFAULT : -EBADR;
+  }
   TRY_INT(filemap_write_and_wait(&i->i_data, 0, 1ll << 62, true));
   const u32 bits = i->i_blkbits;
   const u64 blocks = (1ul << 32) - 1;
   u64 at = request.fm_start >> bits;
-  const u64 end = min(blocks, request.fm_length > ~request.fm_start
+  const u64 end = min(blocks, request.fm_length >= ~request.fm_start - (1u << bits)
                                   ? blocks
                                   : div_round_up(request.fm_start + request.fm_length, 1u << bits));
   u32 found = 0;

@@ -8,6 +8,7 @@
 #include "kernel/lib/format.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/slab.h"
+#include "kernel/task/ptrace.h"
 #include "kernel/task/task_struct.h"
 
 namespace xm::os {
@@ -17,6 +18,8 @@ struct pid_entry {
   umode_t mode;
   void (*show)(TextBuffer& out, task_struct* t);
   int (*store)(task_struct* t, const char* text, size_t n);
+  // Not a text: moves bytes at the position.
+  ssize_t (*transfer)(task_struct* t, iov_iter& it, loff_t& pos, bool write) = nullptr;
 };
 
 namespace {
@@ -43,11 +46,30 @@ int store_comm(task_struct* t, const char* text, size_t n) {
   return 0;
 }
 
+int store_coredump_filter(task_struct* t, const char* text, size_t) {
+  const u64 v = parse_number(text, nullptr, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
+  if (t->mm == nullptr) return -ESRCH;
+  t->mm->coredump_filter = static_cast<u32>(v);
+  return 0;
+}
+void show_coredump_filter(TextBuffer& out, task_struct* t) {
+  if (t->mm != nullptr) out.print("%08x\n", t->mm->coredump_filter);
+}
+void show_personality(TextBuffer& out, task_struct* t) { out.print("%08lx\n", t->personality); }
+void show_timerslack(TextBuffer& out, task_struct* t) { out.print("%lu\n", t->timer_slack_ns); }
+int store_timerslack(task_struct* t, const char* text, size_t) {
+  if (t != current && !capable(CAP_SYS_NICE)) return -EPERM;
+  const u64 v = parse_number(text, nullptr, 10);
+  t->timer_slack_ns = v == 0 ? t->default_timer_slack_ns : v;
+  return 0;
+}
+
 constexpr pid_entry kEntries[] = {
     {"auxv", S_IFREG | 0400, show_auxv, nullptr},
     {"cgroup", S_IFREG | 0444, show_cgroup, nullptr},
     {"cmdline", S_IFREG | 0444, show_cmdline, nullptr},
     {"comm", S_IFREG | 0644, show_comm, store_comm},
+    {"coredump_filter", S_IFREG | 0644, show_coredump_filter, store_coredump_filter},
     {"cwd", S_IFLNK | 0777, nullptr, nullptr},
     {"environ", S_IFREG | 0400, show_environ, nullptr},
     {"exe", S_IFLNK | 0777, nullptr, nullptr},
@@ -56,10 +78,13 @@ constexpr pid_entry kEntries[] = {
     {"io", S_IFREG | 0400, show_io, nullptr},
     {"limits", S_IFREG | 0444, show_limits, nullptr},
     {"maps", S_IFREG | 0444, show_maps, nullptr},
+    {"mem", S_IFREG | 0600, nullptr, nullptr, transfer_memory},
     {"mountinfo", S_IFREG | 0444, show_task_mountinfo, nullptr},
     {"mounts", S_IFREG | 0444, show_task_mounts, nullptr},
     {"oom_score", S_IFREG | 0444, show_oom_score, nullptr},
     {"oom_score_adj", S_IFREG | 0644, show_oom_score_adj, store_oom_score_adj},
+    {"pagemap", S_IFREG | 0400, nullptr, nullptr, transfer_pagemap},
+    {"personality", S_IFREG | 0400, show_personality, nullptr},
     {"root", S_IFLNK | 0777, nullptr, nullptr},
     {"smaps", S_IFREG | 0444, show_smaps, nullptr},
     {"stat", S_IFREG | 0444, show_stat, nullptr},
@@ -67,9 +92,15 @@ constexpr pid_entry kEntries[] = {
     {"status", S_IFREG | 0444, show_status, nullptr},
     {"syscall", S_IFREG | 0400, show_nothing, nullptr},
     {"task", S_IFDIR | 0555, nullptr, nullptr},
+    {"timerslack_ns", S_IFREG | 0666, show_timerslack, store_timerslack},
     {"wchan", S_IFREG | 0444, show_wchan, nullptr},
 };
-constexpr u32 kTaskIndex = 22;  // threads have no task directory of their own
+constexpr u32 task_index() {
+  u32 n = 0;
+  while (kEntries[n].name[0] != 't' || kEntries[n].name[1] != 'a') ++n;
+  return n;
+}
+constexpr u32 kTaskIndex = task_index();  // threads have no task directory of their own
 
 bool alive(const task_struct* t) { return t->exit_state != EXIT_DEAD && !t->pid_link.empty(); }
 
@@ -111,9 +142,26 @@ void fill_pid(file* f, TextBuffer& out) {
 }
 
 struct PidFileOps final : file_operations {
-  ssize_t read_iter(file* f, iov_iter& to, loff_t& pos) const override { return proc_read_text(f, to, pos, fill_pid); }
-  ssize_t write_iter(file* f, iov_iter& from, loff_t&) const override {
+  loff_t llseek(file* f, loff_t offset, int whence) const override {
     const proc_info* info = info_of(f->f_inode);
+    if (info->pid == nullptr || info->pid->transfer == nullptr) return file_operations::llseek(f, offset, whence);
+    if (whence != SEEK_SET && whence != SEEK_CUR) return -EINVAL;  // addresses of all 64 bits
+    return f->f_pos = whence == SEEK_SET ? offset : f->f_pos + offset;
+  }
+  int open(inode* i, file*) const override {
+    const proc_info* info = info_of(i);
+    const bool guarded = info->pid != nullptr && info->pid->transfer != nullptr;
+    return guarded && !ptrace_may_access(info->task) ? -EACCES : 0;
+  }
+
+  ssize_t read_iter(file* f, iov_iter& to, loff_t& pos) const override {
+    const proc_info* info = info_of(f->f_inode);
+    if (info->pid != nullptr && info->pid->transfer != nullptr) return info->pid->transfer(info->task, to, pos, false);
+    return proc_read_text(f, to, pos, fill_pid);
+  }
+  ssize_t write_iter(file* f, iov_iter& from, loff_t& pos) const override {
+    const proc_info* info = info_of(f->f_inode);
+    if (info->pid != nullptr && info->pid->transfer != nullptr) return info->pid->transfer(info->task, from, pos, true);
     if (info->pid == nullptr || info->pid->store == nullptr) return -EINVAL;
     char text[128]{};
     const u64 n = min<u64>(from.count(), sizeof text - 1);
@@ -341,6 +389,13 @@ bool proc_pid_readdir(file*, dir_context& c) {
     if (!emit_number(c, best, DT_DIR)) return false;
     c.pos = best + kPidBase + 1;
   }
+}
+
+task_struct* proc_task_of(const file* f) {
+  if (!S_ISDIR(f->f_inode->i_mode) || f->f_inode->i_sb->s_magic != 0x9fa0) return nullptr;
+  const proc_info* info = info_of(f->f_inode);
+  const bool whole = info != nullptr && info->task != nullptr && info->pid == nullptr && info->entry == nullptr;
+  return whole ? info->task : nullptr;
 }
 
 }  // namespace xm::os

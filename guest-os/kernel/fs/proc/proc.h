@@ -54,6 +54,7 @@ struct proc_info {              // i_private of every inode here
 };
 inode* proc_make_inode(super_block* sb, umode_t mode, const proc_info& info);
 int proc_pid_lookup(inode* dir, dentry* d);      // in /proc: a number
+task_struct* proc_task_of(const file* f);        // of an open /proc/PID directory, or null
 bool proc_pid_readdir(file* f, dir_context& c);  // after the static entries
 struct ProcText {
   TextBuffer text;

@@ -7,6 +7,10 @@
 
 namespace xm::os {
 
+class iov_iter;
+ssize_t transfer_memory(task_struct* t, iov_iter& it, loff_t& pos, bool write);
+ssize_t transfer_pagemap(task_struct* t, iov_iter& it, loff_t& pos, bool write);
+
 void show_auxv(TextBuffer& out, task_struct* t);
 void show_cgroup(TextBuffer& out, task_struct* t);
 void show_cmdline(TextBuffer& out, task_struct* t);
