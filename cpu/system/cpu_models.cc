@@ -2,6 +2,7 @@
 // The models of `-cpu` and the parser of its argument. A model is a generation: it has the features of all before it.
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <span>
 #include <utility>
 
@@ -173,6 +174,14 @@ class CpuModelBuilder {
 
   void set_topology(Topology topology) { model_.topology_ = topology; }
 
+  bool set_phys_bits(std::string_view word) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size() || value < 32 || value > 52) return false;
+    model_.phys_bits_ = value;
+    return true;
+  }
+
   bool set_by_name(std::string_view name, bool value) {
     const std::string wanted = normalised(name);
     for (unsigned i = 1; i < kFeatureCount; ++i) {
@@ -264,6 +273,10 @@ Result<CpuModel> CpuModel::parse(std::string_view specification, Topology topolo
       const std::string_view word = item.substr(equals + 1);
       if (is_host_property(feature)) continue;
       if (feature == "vendor" && builder.set_vendor(word)) continue;
+      if (feature == "phys-bits") {
+        if (builder.set_phys_bits(word)) continue;
+        return Error{"bad value: -cpu " + std::string(item) + "; use 32 to 52"};
+      }
       if (word != "on" && word != "off") return Error{"bad value: -cpu " + std::string(item) + "; say on or off"};
       value = word == "on";
     }

@@ -37,7 +37,10 @@ u32 characters(const char* text) { return load_le<u32>(text); }
 
 }  // namespace
 
-unsigned CpuModel::physical_address_bits() const { return has(Feature::Lm) ? 40 : has(SystemFeature::Pse36) ? 36 : 32; }
+unsigned CpuModel::physical_address_bits() const {
+  if (phys_bits_ != 0) return phys_bits_;
+  return has(Feature::Lm) ? 40 : has(SystemFeature::Pse36) ? 36 : 32;
+}
 
 u64 CpuModel::arch_capabilities() const {
   // An interpreter does not speculate: none of the transient-execution bugs that have a bit here exist. IBRS_ALL tells

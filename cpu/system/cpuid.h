@@ -90,6 +90,7 @@ class CpuModel {
   u32 signature_ = 0;
   Vendor vendor_ = Vendor::Intel;
   Topology topology_;
+  unsigned phys_bits_ = 0;  // 0: what the features imply
   std::array<bool, kFeatureCount> features_{};
   std::array<bool, static_cast<unsigned>(SystemFeature::Count)> system_features_{};
 };

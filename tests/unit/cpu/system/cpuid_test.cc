@@ -120,6 +120,15 @@ TEST(Cpuid, ClockLeafGivesTheTscFrequency) {
   EXPECT_EQ(u64{leaf.ecx} * leaf.ebx / leaf.eax, 2'100'000'000u);
 }
 
+TEST(Cpuid, PhysicalAddressBitsCanBeChosen) {
+  const Result<CpuModel> model = CpuModel::parse("max,phys-bits=36");
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->physical_address_bits(), 36u);
+  EXPECT_EQ(model->cpuid(0x80000008, 0, {}).eax & 0xFF, 36u);
+  for (const char* wrong : {"max,phys-bits=31", "max,phys-bits=53", "max,phys-bits=x", "max,phys-bits="})
+    EXPECT_FALSE(CpuModel::parse(wrong).ok()) << wrong;
+}
+
 TEST(Cpuid, LeavesBeyondTheLastAnswerAsTheHighestBasicOne) {
   const CpuModel model;
   const CpuidContext context{.tsc_frequency_hz = 1'000'000'000};
