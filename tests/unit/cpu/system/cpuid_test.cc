@@ -121,7 +121,7 @@ TEST(Cpuid, ClockLeafGivesTheTscFrequency) {
 }
 
 TEST(Cpuid, PhysicalAddressBitsCanBeChosen) {
-  const Result<CpuModel> model = CpuModel::parse("max,phys-bits=36");
+  Result<CpuModel> model = CpuModel::parse("max,phys-bits=36");
   ASSERT_TRUE(model.ok());
   EXPECT_EQ(model->physical_address_bits(), 36u);
   EXPECT_EQ(model->cpuid(0x80000008, 0, {}).eax & 0xFF, 36u);
