@@ -54,6 +54,9 @@ OTHERS = [
 ]
 
 
+INITRAMFS = {}  # made once a run
+
+
 def built(names):
     """Static programs of tests/guest/programs; words for mkinitramfs."""
     os.makedirs(CACHE, exist_ok=True)
@@ -66,6 +69,13 @@ def built(names):
 
 
 def initramfs(name, programs=()):
+    if name in INITRAMFS:
+        return INITRAMFS[name]
+    INITRAMFS[name] = make_initramfs(name, programs)
+    return INITRAMFS[name]
+
+
+def make_initramfs(name, programs):
     image = os.path.join(CACHE, name + ".cpio.gz")
     words = built(programs)
     subprocess.run([sys.executable, os.path.join(ROOT, "images", "mkinitramfs.py"), image, *words], check=True, capture_output=True)

@@ -150,12 +150,18 @@ int kthreadd_entry(void* p) {
   cpu_idle_loop();
 }
 
+// In the order they stand: the last word wins.
 void parse_loglevel() {
-  char value[16];
-  if (command_line_value("loglevel", value, sizeof value))
-    console_loglevel = static_cast<int>(parse_number(value, nullptr, 10));
-  if (command_line_flag("quiet")) console_loglevel = 4;
-  if (command_line_flag("debug")) console_loglevel = 8;
+  const auto is = [](const char* at, const char* word, size_t n) {
+    return strncmp(at, word, n) == 0 && (at[n] == 0 || at[n] == ' ');
+  };
+  for (const char* at = boot_info.command_line; *at != 0;) {
+    if (is(at, "quiet", 5)) console_loglevel = 4;
+    if (is(at, "debug", 5)) console_loglevel = 8;
+    if (strncmp(at, "loglevel=", 9) == 0) console_loglevel = static_cast<int>(parse_number(at + 9, nullptr, 10));
+    while (*at != 0 && *at != ' ') ++at;
+    while (*at == ' ') ++at;
+  }
 }
 
 }  // namespace

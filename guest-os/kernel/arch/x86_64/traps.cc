@@ -185,7 +185,12 @@ extern "C" void do_paranoid(pt_regs* regs, u32 vector) {
   }
   printk(KERN_EMERG "%s, error %#lx\n", kExceptions[vector].name, regs->orig_rax);
   show_regs(regs);
-  panic("%s", vector == 8 ? "double fault (kernel stack overflow?)" : "machine check");
+  // A push into the unmapped page below the stack cannot deliver its page fault: that is what a double fault usually
+  // is.
+  const u64 bottom = current != nullptr ? reinterpret_cast<u64>(current->stack) : 0;
+  if (vector == 8 && regs->rsp < bottom + 512 && regs->rsp >= bottom - kPageSize)
+    panic("kernel stack overflow: stack of %s/%d ends at %#lx", current->comm, current->pid, bottom);
+  panic("%s", vector == 8 ? "double fault" : "machine check");
 }
 
 // Non-zero: SYSRET may be used. It needs RCX = RIP and R11 = RFLAGS, and must not meet a non-canonical RIP.
