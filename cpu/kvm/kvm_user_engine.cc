@@ -84,11 +84,12 @@ std::vector<EngineCount> KvmUserEngine::counts() const {
           {"kick", kicks_.load()},          {"other", others_.load()},         {"interpreted", instructions()}};
 }
 
-// 64-bit user mode without anything that must be seen between instructions. 32-bit code this kind of KVM emulates.
+// 64-bit user mode without anything that must be seen between instructions. 32-bit code this kind of KVM emulates, and
+// it runs user mode with interrupts on whatever RFLAGS.IF says.
 bool KvmUserEngine::fit_for_kvm() {
   const CpuState& state = interpreter_.vcpu().state;
   return state.cpl == 3 && state.activity == Activity::Running && interpreter_.vcpu().mode.bits64 &&
-         interpreter_.vcpu().mode.paging && (state.rflags & (flag::kTf | flag::kVm)) == 0 &&
+         interpreter_.vcpu().mode.paging && (state.rflags & (flag::kTf | flag::kVm | flag::kIf)) == flag::kIf &&
          (state.dr[7] & 0xFF) == 0 && state.interrupt_shadow == InterruptShadow::None &&
          state.pending.kind == PendingEvent::Kind::None && (state.rflags & flag::kIopl) == 0 && !debugged_ &&
          interpreter_.vcpu().watch == nullptr;

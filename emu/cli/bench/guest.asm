@@ -100,9 +100,12 @@ long_mode:
     mov eax, system_call
     xor edx, edx
     wrmsr
-    mov ecx, 0xC0000084
-    xor eax, eax
+    mov ecx, 0xC0000084     ; SFMASK: IF
+    mov eax, 1 << 9
     wrmsr
+    mov al, 0xFF            ; user mode runs with interrupts on, as everywhere, but none comes
+    out 0x21, al
+    out 0xA1, al
     mov eax, 1
     cpuid
     and ecx, 1 << 28 | 1 << 26
@@ -170,7 +173,7 @@ run_user:
     mov rsi, [rbx]
     push 0x2B
     push user_stack
-    push 2
+    push 0x202
     push 0x33
     push user_entry
     iretq
@@ -386,9 +389,9 @@ programs:
     entry memory, 300, 1, "user-memory"
     entry sse, 8000000, 1, "user-sse"
     entry avx, 8000000, 3, "user-avx"
-    entry integers, 300000, 0, "kernel-integers"
-    entry branches, 300000, 0, "kernel-branch"
-    entry memory, 4, 0, "kernel-memory"
+    entry integers, 6000000, 0, "kernel-integers"
+    entry branches, 6000000, 0, "kernel-branch"
+    entry memory, 100, 0, "kernel-memory"
     entry system_calls, 400000, 1, "system-calls"
     entry page_faults, 50000, 0, "page-faults"
     entry address_spaces, 50000, 0, "cr3-switches"
