@@ -226,7 +226,4 @@ long dev_ioctl(u32 command, u64 argument) {
   return result;
 }
 
-// Until IPv4 gives its own.
-[[gnu::weak]] long inet_gifconf(net_device*, u64, int) { return 0; }
-
 }  // namespace xm::os

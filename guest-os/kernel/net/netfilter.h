@@ -24,13 +24,14 @@ struct nf_hook_state {
   net_device* out;
   sock* sk;
 };
-using nf_hookfn = u32 (*)(sk_buff* skb, const nf_hook_state* state);
+using nf_hookfn = u32 (*)(sk_buff* skb, const nf_hook_state* state, void* priv);
 struct nf_hook_ops {
   nf_hookfn hook;
   NfProto pf;
   NfHook hooknum;
   int priority;
   nf_hook_ops* next;
+  void* priv;
 };
 // Each list is in order of priority; readers are inside net_read_lock().
 extern nf_hook_ops* nf_hooks[NFPROTO_NUMPROTO][NF_INET_NUMHOOKS];

@@ -27,7 +27,7 @@ void nf_unregister_net_hook(nf_hook_ops* ops) {
 u32 nf_hook_slow(sk_buff* skb, const nf_hook_state* state) {
   for (nf_hook_ops* h = read_once(nf_hooks[state->pf][state->hook]); h != nullptr; h = read_once(h->next)) {
     u32 verdict;
-    do verdict = h->hook(skb, state);
+    do verdict = h->hook(skb, state, h->priv);
     while (verdict == NF_REPEAT);
     if (verdict == NF_ACCEPT) continue;
     if (verdict == NF_DROP || verdict == NF_QUEUE) {  // nobody listens on a queue

@@ -4,6 +4,7 @@
 // fib_frontend.cc, fib_rules.cc, fib_semantics.cc, fib_trie.cc.
 #pragma once
 
+#include "abi/netlink.h"
 #include "kernel/lib/result.h"
 #include "kernel/net/dst.h"
 #include "kernel/net/inetdevice.h"
@@ -132,7 +133,6 @@ struct fib_config {
   } fc_nh[kMaxNexthops] = {};
   char error[64] = {};  // for extended acknowledgements
 };
-constexpr u32 NLM_F_REPLACE = 0x100, NLM_F_EXCL = 0x200, NLM_F_CREATE = 0x400, NLM_F_APPEND = 0x800;
 
 // One route: of a prefix, with a TOS and priority.
 struct fib_alias {

@@ -17,7 +17,7 @@ constinit u64 skb_drop_counts[SKB_DROP_MAX]{};
 constinit const char* const skb_drop_names[SKB_DROP_MAX] = {XM_SKB_DROP_REASONS(X)};
 #undef X
 
-// Replaced by connection tracking when it is part of the kernel.
+// Connection tracking has its own; unit tests on the host do without.
 [[gnu::weak]] void nf_conntrack_get(nf_conn*) {}
 [[gnu::weak]] void nf_conntrack_put(nf_conn*) {}
 

@@ -213,8 +213,4 @@ void arp_init() {
 }
 FS_INITCALL(arp_init);
 
-// Until IPv4 gives its own.
-[[gnu::weak]] net_device* ip_dev_find(be32) { return nullptr; }
-[[gnu::weak]] be32 inet_select_addr(const net_device*, be32, int) { return 0; }
-
 }  // namespace xm::os
