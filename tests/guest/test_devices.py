@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import console  # noqa: E402
+import ext4  # noqa: E402
 from guest import BUILD, CACHE, ROOT, XIAOMA, Guest  # noqa: E402
 
 QEMU = shutil.which("qemu-system-x86_64")
@@ -54,6 +55,22 @@ OTHERS = [
 ]
 
 
+BLOCK = [
+    ("dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null; awk '$3 == \"vda\" { print NF, ($4 > 0), ($6 >= 8192), $12 }' /proc/diskstats", r"^20 1 1 0$"),
+    ("printf 'n\\np\\n1\\n\\n+1M\\nn\\np\\n2\\n\\n\\nw\\n' | fdisk /dev/vda > /tmp/f 2>&1; cat /proc/partitions; ls /dev/vda*",
+     r"vda1\n[\s\S]*vda2[\s\S]*/dev/vda1 +/dev/vda2"),
+    ("cat /sys/block/vda/vda2/partition; readlink /sys/class/block/vda2/subsystem", r"^2$[\s\S]*class/block"),
+    ("exec 7< /dev/vda1; blockdev --rereadpt /dev/vda 2>&1; exec 7<&-; blockdev --rereadpt /dev/vda && echo reread", r"busy[\s\S]*^reread"),
+    ("cat /sys/block/vda/queue/scheduler; echo none > /sys/block/vda/queue/scheduler; cat /sys/block/vda/queue/scheduler",
+     r"\[mq-deadline\] none\n\[none\] mq-deadline"),
+    ("echo mq-deadline > /sys/block/vda/queue/scheduler; direct_test /dev/vda", r"direct ok"),
+    ("mkdir /tmp/m; mount -o loop /small.img /tmp/m && echo looped > /tmp/m/file; losetup -a; umount /tmp/m; losetup -d /dev/loop0 2>/dev/null; losetup -a; echo end",
+     r"/dev/loop0[\s\S]*small.img\s*\nend"),
+    ("mount -o loop /small.img /tmp/m && cat /tmp/m/file; umount /tmp/m", r"^looped$"),
+    ("dd if=/dev/zero of=/tmp/p bs=1k count=300 2>/dev/null; losetup -o 102400 /dev/loop1 /tmp/p 2>&1 || losetup -f -o 102400 /tmp/p; cat /sys/block/loop*/size", r"^400$"),
+]
+
+
 INITRAMFS = {}  # made once a run
 
 
@@ -68,16 +85,16 @@ def built(names):
     return words
 
 
-def initramfs(name, programs=()):
+def initramfs(name, programs=(), words=()):
     if name in INITRAMFS:
         return INITRAMFS[name]
-    INITRAMFS[name] = make_initramfs(name, programs)
+    INITRAMFS[name] = make_initramfs(name, programs, words)
     return INITRAMFS[name]
 
 
-def make_initramfs(name, programs):
+def make_initramfs(name, programs, more):
     image = os.path.join(CACHE, name + ".cpio.gz")
-    words = built(programs)
+    words = [*built(programs), *more]
     subprocess.run([sys.executable, os.path.join(ROOT, "images", "mkinitramfs.py"), image, *words], check=True, capture_output=True)
     return image
 
@@ -124,6 +141,25 @@ class Console(Checks):
     @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
     def test_on_qemu(self):
         self.run_all(start(initramfs("console", ["console_test"]), program=[QEMU], cpus=2), CONSOLE)
+
+    test_on_qemu.QUICK = False
+
+
+class Block(Checks):
+    def image(self):
+        os.makedirs(CACHE, exist_ok=True)
+        small = os.path.join(CACHE, "small.img")
+        if os.path.exists(small):
+            os.unlink(small)
+        subprocess.run([ext4.tool("mke2fs"), "-q", "-F", "-t", "ext4", small, "4M"], check=True, capture_output=True)
+        return initramfs("block", ["direct_test"], [f"--add={small}:small.img"])
+
+    def test_on_xiaoma(self):
+        self.run_all(start(self.image(), extra=Sysfs.disk(self)), BLOCK)
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.run_all(start(self.image(), program=[QEMU], cpus=2, extra=Sysfs.disk(self)), BLOCK)
 
     test_on_qemu.QUICK = False
 

@@ -7,12 +7,14 @@
 #include "kernel/block/partitions.h"
 #include "kernel/fs/blockdev.h"
 #include "kernel/fs/fs.h"
+#include "kernel/lib/text_buffer.h"
 
 namespace xm::os {
 
 struct gendisk;
 struct device;
 
+struct block_device;
 struct request {
   list_head link;  // of the queue: free, waiting or done
   gendisk* disk = nullptr;
@@ -26,7 +28,8 @@ struct request {
   bio* at = nullptr;  // what the driver has not been given yet: bio and piece of it
   u32 at_vec = 0;
   u64 at_sector = 0;
-  u64 order = 0;  // when it entered, for the elevator's patience
+  u64 start_ns = 0;
+  block_device* part = nullptr;  // whose statistics it counts in
   int error = 0;
 };
 struct request_segment {
@@ -41,7 +44,8 @@ struct request_queue {
   list_head waiting, free;
   wait_queue_head free_wait;
   u64 head_position = 0;  // sector after the last request given to the driver
-  u64 entered = 0;
+  bool deadline = true;   // /sys/block/DISK/queue/scheduler
+  u32 direction = 0, batch_left = 0, writes_passed = 0;
   u32 max_segments = 32;
   request requests[kQueueDepth];
 };
@@ -54,12 +58,18 @@ struct block_device {
   inode* host = nullptr;  // owner of the device's page cache
   device* dev = nullptr;  // in /sys
   char name[20]{};
-  u64 ios[2]{}, sectors_done[2]{}, merges[2]{};  // reads, writes: /proc/diskstats
+  // /proc/diskstats; pairs: reads, writes.
+  u64 ios[2]{}, sectors_done[2]{}, merges[2]{}, wait_ns[2]{};
+  u64 flushes = 0, flush_ns = 0, busy_ns = 0, weighted_ns = 0, stamp = 0;
+  u32 in_flight = 0;
+  u32 open_count = 0;
 };
 
 struct block_device_operations {
   // Called with the queue's lock held: takes requests with blk_next_request as long as the hardware has room.
   virtual void start(gendisk* disk) const = 0;
+  virtual void closed(gendisk*) const {}  // the last file of the whole disk is closed
+  virtual long ioctl(block_device*, file*, u32 /*command*/, u64 /*argument*/) const { return -ENOTTY; }
 };
 constexpr u32 kMaxPartitions = 16;  // minors of one disk; 0 is the whole
 struct gendisk {
@@ -79,7 +89,13 @@ struct gendisk {
 
 // --- for drivers ---
 int add_disk(gendisk* disk, device* parent = nullptr);  // reads the partition table and makes the nodes in /dev
-request* blk_next_request(gendisk* disk);               // queue locked; null: nothing waits
+request* blk_next_request(gendisk* disk);               // queue locked; null: nothing waits. deadline.cc
+void blk_account_start(request* r);                     // queue locked
+void blk_account_end(request* r);
+void blk_account_bio(block_device* part, BioOp op, u64 sectors, bool merged);
+void blk_show_stat(TextBuffer& out, const block_device* b);
+int blk_rescan(gendisk* disk);  // reads the partition table again; -EBUSY while a partition is used
+void set_capacity(gendisk* disk, u64 sectors);
 // Up to `limit` pieces of memory that the driver moves next, from at_sector on; advances past them.
 u32 blk_map_request(request* r, request_segment* segments, u32 limit, u64* sector);
 // The pieces handed out are done. Completes the request, or puts it back to the head of the queue for its rest. Any

@@ -51,6 +51,34 @@ int submit_page(page* p, BioOp op, void (*end)(bio*)) {
   return 0;
 }
 
+constexpr u64 kDirectBytes = 64 * 1024;
+
+// One piece of a direct transfer; bytes moved or an error.
+ssize_t direct_chunk(block_device* bdev, iov_iter& it, u64 pos, u64 bytes, bool write) {
+  bio* b = bio_alloc(GFP_KERNEL);
+  page* pages = alloc_pages(GFP_KERNEL, 4);
+  ssize_t result = b == nullptr || pages == nullptr ? -ENOMEM : static_cast<ssize_t>(bytes);
+  u8* memory = pages == nullptr ? nullptr : static_cast<u8*>(page_to_virt(pages));
+  if (result > 0 && write) result = static_cast<ssize_t>(it.copy_from(memory, bytes) & ~511ul);
+  if (result > 0) {
+    b->bdev = bdev;
+    b->op = write ? BioOp::Write : BioOp::Read;
+    b->sector = pos / 512;
+    for (u64 at = 0; at < static_cast<u64>(result); at += kPageSize)
+      bio_add_page(b, pages + at / kPageSize, static_cast<u32>(min<u64>(kPageSize, static_cast<u64>(result) - at)), 0);
+    if (const int error = submit_bio_wait(b); error != 0) result = error;
+  } else if (result == 0) {
+    result = -EFAULT;
+  }
+  if (result > 0 && !write) {
+    result = static_cast<ssize_t>(it.copy_to(memory, static_cast<u64>(result)));
+    if (result == 0) result = -EFAULT;
+  }
+  if (pages != nullptr) free_pages(pages, 4);
+  if (b != nullptr) bio_free(b);
+  return result;
+}
+
 struct BdevAops final : address_space_operations {
   int read_page(file*, page* p) const override {
     const u32 length = page_bytes(device_of(p->mapping), p->index);
@@ -66,6 +94,23 @@ struct BdevAops final : address_space_operations {
     unlock_page(p);
     put_page(p);
     return error;
+  }
+  // O_DIRECT: through pages of our own, a bio at a time; the cache has been written back and dropped.
+  ssize_t direct_io(file* f, iov_iter& it, loff_t pos, bool write) const override {
+    block_device* bdev = device_of(f->f_mapping);
+    if ((static_cast<u64>(pos) | it.count()) % 512 != 0 || (it.is_user() && it.user_address() % 512 != 0))
+      return -EINVAL;
+    const u64 size = bdev->sectors * 512;
+    ssize_t done = 0;
+    while (it.count() > 0 && static_cast<u64>(pos) < size) {
+      const u64 n = min(min<u64>(it.count(), kDirectBytes), size - static_cast<u64>(pos));
+      const ssize_t moved = direct_chunk(bdev, it, static_cast<u64>(pos), n, write);
+      if (moved < 0) return done > 0 ? done : moved;
+      done += moved;
+      pos += moved;
+      if (static_cast<u64>(moved) < n) break;
+    }
+    return done;
   }
   void read_ahead(file*, address_space* m, u64 first, u32 count) const override {
     block_device* bdev = device_of(m);
@@ -118,6 +163,7 @@ struct BdevFileOps final : file_operations {
     if (!bdev.ok()) return -bdev.error();
     if ((f->f_mode & FMODE_WRITE) != 0 && bdev.value()->disk->read_only) return -EROFS;
     f->f_mapping = &bdev.value()->host->i_data;
+    ++bdev.value()->open_count;
     return 0;
   }
   ssize_t read_iter(file* f, iov_iter& to, loff_t& pos) const override { return generic_file_read_iter(f, to, pos); }
@@ -159,10 +205,18 @@ struct BdevFileOps final : file_operations {
       case BLKFLSBUF:
         if (!capable(CAP_SYS_ADMIN)) return -EACCES;
         return filemap_write_and_wait(f->f_mapping, 0, bdev->host->i_size, true);
-      case BLKRRPART: return capable(CAP_SYS_ADMIN) ? -EBUSY : -EACCES;
+      case BLKRRPART:
+        if (!capable(CAP_SYS_ADMIN)) return -EACCES;
+        if (bdev != &bdev->disk->parts[0]) return -EINVAL;
+        TRY_INT(filemap_write_and_wait(f->f_mapping, 0, bdev->host->i_size, true));
+        return blk_rescan(bdev->disk);
       case HDIO_GETGEO: return bdev_geometry(bdev, argument);
-      default: return -ENOTTY;
+      default: return bdev->disk->ops->ioctl(bdev, f, command, argument);
     }
+  }
+  void release(inode*, file* f) const override {
+    block_device* bdev = device_of(f->f_mapping);
+    if (--bdev->open_count == 0 && bdev == &bdev->disk->parts[0]) bdev->disk->ops->closed(bdev->disk);
   }
 };
 constinit const BdevFileOps bdev_file_ops{};

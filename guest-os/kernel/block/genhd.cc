@@ -46,6 +46,21 @@ void add_part(gendisk* disk, u32 number, u64 start, u64 sectors, device* parent 
   blk_register_device(&b, parent);
 }
 
+// Reads the table and makes its partitions; returns their number.
+u32 scan_partitions(gendisk* disk) {
+  partition_entry found[kMaxPartitions];
+  const CacheReader reader{&disk->parts[0]};
+  u32 count = 0;
+  if (disk->partitioned) {
+    count = scan_gpt(reader, disk->sectors, found, kMaxPartitions - 1);
+    if (count == 0) count = scan_mbr(reader, disk->sectors, found, kMaxPartitions - 1, &disk->signature);
+  }
+  for (u32 i = 0; i < count; ++i) {
+    if (found[i].number < kMaxPartitions) add_part(disk, found[i].number, found[i].start, found[i].sectors);
+  }
+  return count;
+}
+
 template <class Function>
 void for_each_device(Function f) {
   for (gendisk* d = disks; d != nullptr; d = d->next) {
@@ -64,8 +79,8 @@ void show_partitions(TextBuffer& out, void*) {
 
 void show_diskstats(TextBuffer& out, void*) {
   for_each_device([&](const block_device& b) {
-    out.print("%4u %7u %s %lu %lu %lu 0 %lu %lu %lu 0 0 0 0 0 0 0 0 0 0\n", major_of(b.number), minor_of(b.number),
-              b.name, b.ios[0], b.merges[0], b.sectors_done[0], b.ios[1], b.merges[1], b.sectors_done[1]);
+    out.print("%4u %7u %s ", major_of(b.number), minor_of(b.number), b.name);
+    blk_show_stat(out, &b);
   });
 }
 
@@ -120,22 +135,41 @@ block_device* find_block_device(const char* name) {
   return found;
 }
 
+void set_capacity(gendisk* disk, u64 sectors) {
+  disk->sectors = disk->parts[0].sectors = sectors;
+  disk->parts[0].host->i_size = static_cast<loff_t>(sectors * 512);
+}
+
+int blk_rescan(gendisk* disk) {
+  if (!disk->partitioned) return -EINVAL;
+  for (u32 i = 1; i < kMaxPartitions; ++i) {
+    const block_device& b = disk->parts[i];
+    if (b.disk == nullptr) continue;
+    if (b.open_count > 0) return -EBUSY;
+    for (super_block* sb : entries<&super_block::s_list>(super_blocks)) {
+      if (sb->s_bdev == &b) return -EBUSY;
+    }
+  }
+  for (u32 i = 1; i < kMaxPartitions; ++i) {
+    block_device& b = disk->parts[i];
+    if (b.disk == nullptr) continue;
+    filemap_write_and_wait(&b.host->i_data, 0, b.host->i_size, true);
+    truncate_inode_pages(&b.host->i_data, 0);
+    blk_unregister_device(&b);
+    devtmpfs_remove(b.name);
+    b.disk = nullptr;
+  }
+  scan_partitions(disk);
+  return 0;
+}
+
 int add_disk(gendisk* disk, device* parent) {
   for (request& r : disk->queue.requests) list_add_tail(&r.link, &disk->queue.free);
   gendisk** at = &disks;
   while (*at != nullptr) at = &(*at)->next;
   *at = disk;
   add_part(disk, 0, 0, disk->sectors, parent);
-  partition_entry found[kMaxPartitions];
-  const CacheReader reader{&disk->parts[0]};
-  u32 count = 0;
-  if (disk->partitioned) {
-    count = scan_gpt(reader, disk->sectors, found, kMaxPartitions - 1);
-    if (count == 0) count = scan_mbr(reader, disk->sectors, found, kMaxPartitions - 1, &disk->signature);
-  }
-  for (u32 i = 0; i < count; ++i) {
-    if (found[i].number < kMaxPartitions) add_part(disk, found[i].number, found[i].start, found[i].sectors);
-  }
+  const u32 count = scan_partitions(disk);
   printk(KERN_INFO "%s: %lu 512-byte sectors, %u partition(s)%s\n", disk->name, disk->sectors, count,
          disk->read_only ? ", read-only" : "");
   return 0;

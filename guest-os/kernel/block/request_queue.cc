@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// bios and the request queue: merging of neighbours, a one-way elevator that loses patience with requests that wait
-// too long, and completion in the block softirq. A queue has a fixed number of requests; who finds none sleeps.
+// bios and the request queue: merging of neighbours and completion in the block softirq; deadline.cc chooses the order.
+// A queue has a fixed number of requests; who finds none sleeps.
 #include "kernel/block/block.h"
 #include "kernel/init/initcall.h"
 #include "kernel/mm/slab.h"
@@ -9,7 +9,6 @@
 namespace xm::os {
 namespace {
 
-constexpr u64 kPatience = 256;  // requests that may overtake an older one
 constinit spinlock_t done_lock{LockRank::None};
 constinit list_head done_requests{};
 
@@ -60,20 +59,18 @@ void fill_request(request* r, bio* b, u64 sectors) {
 bool enqueue(gendisk* disk, block_device* part, bio* b, u64 sectors) {
   request_queue& q = disk->queue;
   IrqGuard guard(q.lock);
-  const u32 direction = b->op == BioOp::Read ? 0 : 1;
-  if (try_merge(q, b, sectors)) {
-    ++part->merges[direction];
-  } else {
+  const bool merged = try_merge(q, b, sectors);
+  if (!merged) {
     request* r = list_first<&request::link>(&q.free);
     if (r == nullptr) return false;
     list_del(&r->link);
     fill_request(r, b, sectors);
     r->disk = disk;
-    r->order = q.entered++;
+    r->part = part;
+    blk_account_start(r);
     list_add_tail(&r->link, &q.waiting);
   }
-  ++part->ios[direction];
-  part->sectors_done[direction] += sectors;
+  blk_account_bio(part, b->op, sectors, merged);
   disk->ops->start(disk);
   return true;
 }
@@ -102,6 +99,7 @@ void complete_requests() {
     request_queue& q = r->disk->queue;
     {
       IrqGuard guard(q.lock);
+      blk_account_end(r);
       list_add_tail(&r->link, &q.free);
     }
     wake_up(q.free_wait);
@@ -168,23 +166,6 @@ int blkdev_issue_flush(block_device* bdev) {
   const int error = submit_bio_wait(b);
   bio_free(b);
   return error;
-}
-
-request* blk_next_request(gendisk* disk) {
-  request_queue& q = disk->queue;
-  request* best = nullptr;
-  request* lowest = nullptr;
-  request* oldest = list_first<&request::link>(&q.waiting);
-  if (oldest == nullptr) return nullptr;
-  for (request* r : entries<&request::link>(q.waiting)) {
-    if (lowest == nullptr || r->sector < lowest->sector) lowest = r;
-    if (r->sector >= q.head_position && (best == nullptr || r->sector < best->sector)) best = r;
-  }
-  if (q.entered - oldest->order > kPatience) best = oldest;
-  if (best == nullptr) best = lowest;
-  list_del(&best->link);
-  q.head_position = best->sector + best->sectors;
-  return best;
 }
 
 u32 blk_map_request(request* r, request_segment* segments, u32 limit, u64* sector) {

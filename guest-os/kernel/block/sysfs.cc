@@ -12,10 +12,16 @@ namespace {
 block_device* bdev_of(device* d) { return static_cast<block_device*>(d->driver_data); }
 request_queue& queue_of(device* d) { return bdev_of(d)->disk->queue; }
 
-void show_stat(TextBuffer& out, device* d) {
-  const block_device* b = bdev_of(d);
-  out.print("%8lu %8lu %8lu %8u %8lu %8lu %8lu %8u %8u %8u %8u %8u %8u %8u %8u %8u %8u\n", b->ios[0], b->merges[0],
-            b->sectors_done[0], 0, b->ios[1], b->merges[1], b->sectors_done[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+void show_stat(TextBuffer& out, device* d) { blk_show_stat(out, bdev_of(d)); }
+void show_scheduler(TextBuffer& out, device* d) {
+  out.print(queue_of(d).deadline ? "[mq-deadline] none\n" : "[none] mq-deadline\n");
+}
+int store_scheduler(const char* text, size_t n, device* d) {
+  const bool none = n >= 4 && strncmp(text, "none", 4) == 0,
+             deadline = n >= 11 && strncmp(text, "mq-deadline", 11) == 0;
+  if (!none && !deadline) return -EINVAL;
+  queue_of(d).deadline = deadline;
+  return 0;
 }
 
 constexpr device_attribute kCommon[] = {
@@ -23,7 +29,7 @@ constexpr device_attribute kCommon[] = {
     {"ro", 0444, [](TextBuffer& o, device* d) { o.print("%d\n", bdev_of(d)->disk->read_only ? 1 : 0); }},
     {"alignment_offset", 0444, [](TextBuffer& o, device*) { o.print("0\n"); }},
     {"stat", 0444, show_stat},
-    {"inflight", 0444, [](TextBuffer& o, device*) { o.print("%8u %8u\n", 0, 0); }}};
+    {"inflight", 0444, [](TextBuffer& o, device* d) { o.print("%8u %8u\n", bdev_of(d)->in_flight, 0); }}};
 constexpr device_attribute kPartition[] = {
     {"partition", 0444,
      [](TextBuffer& o, device* d) { o.print("%ld\n", static_cast<long>(bdev_of(d) - bdev_of(d)->disk->parts)); }},
@@ -47,7 +53,7 @@ constexpr device_attribute kDisk[] = {
     {"queue/nr_requests", 0444, [](TextBuffer& o, device*) { o.print("%u\n", kQueueDepth); }},
     {"queue/max_sectors_kb", 0444, [](TextBuffer& o, device*) { o.print("%u\n", kMaxMergedSectors / 2); }},
     {"queue/max_segments", 0444, [](TextBuffer& o, device* d) { o.print("%u\n", queue_of(d).max_segments); }},
-    {"queue/scheduler", 0444, [](TextBuffer& o, device*) { o.print("[mq-deadline]\n"); }},
+    {"queue/scheduler", 0644, show_scheduler, store_scheduler},
     {"queue/write_cache", 0444,
      [](TextBuffer& o, device* d) { o.print("%s\n", bdev_of(d)->disk->has_flush ? "write back" : "write through"); }}};
 

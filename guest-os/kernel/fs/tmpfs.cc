@@ -356,6 +356,19 @@ int devtmpfs_create(const char* name, umode_t mode, dev_t dev) {
   return error;
 }
 
+// A node in the top directory goes away.
+int devtmpfs_remove(const char* name) {
+  super_block* sb = kern_super(&devtmpfs_type);
+  if (sb == nullptr) return -ENOMEM;
+  WriteGuard guard(sb->s_root->d_inode->i_rwsem);
+  dentry* d = d_lookup(sb->s_root, {name, static_cast<u32>(strlen(name))});
+  if (d == nullptr) return -ENOENT;
+  const int error = d->d_inode == nullptr ? -ENOENT : sb->s_root->d_inode->i_op->unlink(sb->s_root->d_inode, d);
+  if (error == 0) d_delete(d);
+  dput(d);
+  return error;
+}
+
 int devtmpfs_symlink(const char* name, const char* target) {
   super_block* sb = kern_super(&devtmpfs_type);
   if (sb == nullptr) return -ENOMEM;

@@ -21,6 +21,7 @@ inode* tmpfs_new_inode(super_block* sb, const inode* dir, umode_t mode, dev_t de
 void tmpfs_init();  // registers the types, makes rootfs the root
 void set_root_mount(vfsmount* m);
 int devtmpfs_create(const char* name, umode_t mode, dev_t dev);  // "pts/ptmx" style names make directories
+int devtmpfs_remove(const char* name);
 int devtmpfs_symlink(const char* name, const char* target);
 
 }  // namespace xm::os

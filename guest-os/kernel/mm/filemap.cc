@@ -235,7 +235,7 @@ bool is_cached(address_space* m, u64 index) {
 ssize_t generic_file_read_iter(file* f, iov_iter& to, loff_t& pos) {
   address_space* m = f->f_mapping;
   inode* i = m->host;
-  if ((f->f_flags & O_DIRECT) != 0 && S_ISREG(i->i_mode)) {
+  if ((f->f_flags & O_DIRECT) != 0 && (S_ISREG(i->i_mode) || S_ISBLK(i->i_mode))) {
     TRY_INT(filemap_write_and_wait(m, pos, pos + static_cast<loff_t>(to.count()), true));
     const ssize_t n = m->a_ops->direct_io(f, to, pos, false);
     if (n > 0) pos += n;
