@@ -96,15 +96,16 @@ bool read_element(Vcpu& cpu, Segment segment, u64 offset, u64& value) {
   return true;
 }
 
+// The operand is one: its elements follow each other beyond the end of what the address size reaches.
 template <unsigned kSize>
 bool masked_load(Vcpu& cpu, const Insn& insn, unsigned count) {
   const VectorRegister mask = cpu.state.vector[insn.operands[1].reg];
   VectorRegister result{};
-  const u64 base = cpu.effective_address(insn), limit = mask_of_bytes(insn.address_size);
+  const u64 base = cpu.effective_address(insn);
   for (unsigned i = 0; i < count; ++i) {
     u64 value = 0;
     if (!is_selected<kSize>(mask, i)) continue;
-    if (!read_element<kSize>(cpu, insn.segment, (base + i * kSize) & limit, value)) return false;
+    if (!read_element<kSize>(cpu, insn.segment, base + i * kSize, value)) return false;
     set_element<kSize>(result, i, value);
   }
   cpu.state.vector[insn.operands[0].reg] = result;
@@ -114,13 +115,13 @@ bool masked_load(Vcpu& cpu, const Insn& insn, unsigned count) {
 template <unsigned kSize>
 bool masked_store(Vcpu& cpu, const Insn& insn, unsigned count) {
   const VectorRegister &mask = cpu.state.vector[insn.operands[1].reg], &data = cpu.state.vector[insn.operands[2].reg];
-  const u64 base = cpu.effective_address(insn), limit = mask_of_bytes(insn.address_size);
+  const u64 base = cpu.effective_address(insn);
   for (unsigned i = 0; i < count; ++i) {
-    if (is_selected<kSize>(mask, i) && !cpu.probe_write(insn.segment, (base + i * kSize) & limit, kSize)) return false;
+    if (is_selected<kSize>(mask, i) && !cpu.probe_write(insn.segment, base + i * kSize, kSize)) return false;
   }
   for (unsigned i = 0; i < count; ++i) {
     if (!is_selected<kSize>(mask, i)) continue;
-    const u64 offset = (base + i * kSize) & limit, value = element<kSize>(data, i);
+    const u64 offset = base + i * kSize, value = element<kSize>(data, i);
     const bool ok =
         kSize == 8 ? cpu.write(insn.segment, offset, value) : cpu.write(insn.segment, offset, static_cast<u32>(value));
     if (!ok) return false;
