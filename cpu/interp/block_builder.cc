@@ -440,7 +440,7 @@ Block* BlockBuilder::build() {
   block_->step_trap = last.kind == Kind::Normal ? step_trap_of(last.insn.operation) : StepTrap::IfSetBefore;
   emit();
   block_->stamp = cpu_.running.stamp;
-  cache_.commit(block_);
+  block_ = cache_.commit(block_);
   if (cacheable_) cache_.insert(block_, {runs_.data(), run_count_});
   return block_;
 }

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "emu/base/check.h"
 
@@ -62,10 +64,19 @@ Link* no_call() {
 
 Block* BlockCache::allocate() { return new (arena_ + used_) Block; }
 
-void BlockCache::commit(Block* block) {
+Block* BlockCache::commit(Block* block) {
+  ++built_;
+  Block*& place = dropped_slot(*block);
+  const bool fits = place != nullptr && place->rip == block->rip && place->cs_base == block->cs_base &&
+                    place->mode_key == block->mode_key && place->op_count >= block->op_count;
+  if (fits) {
+    std::memcpy(static_cast<void*>(place), block, sizeof(Block) + block->op_count * sizeof(Op));
+    cpu_.running.returns.fill(no_call());  // some may have been Links of the dropped block
+    return std::exchange(place, nullptr);
+  }
   used_ += sizeof(Block) + block->op_count * sizeof(Op);
   used_ = (used_ + 63) & ~size_t{63};
-  ++built_;
+  return block;
 }
 
 Insn* BlockCache::keep(const Insn& insn) { return new (insns_ + insns_used_++) Insn(insn); }
@@ -81,6 +92,7 @@ void BlockCache::drop_all() {
   hash_->fill(nullptr);
   jump_cache_->fill(no_block());
   cpu_.running.returns.fill(no_call());  // the others lay in the arena
+  dropped_.fill(nullptr);
   used_ = 0;
   insns_used_ = 0;
 }
@@ -192,6 +204,7 @@ void BlockCache::unhash(Block* block) {
 
 void BlockCache::drop(Block* block) {
   block->stamp = 0;
+  dropped_slot(*block) = block;
   unhash(block);
   Op* const end = block->ops() + block->op_count;
   for (Op* op = block->ops(); op < end; op += op->places()) op->handler = leave;

@@ -3,7 +3,8 @@
 // and for every page with code the blocks in it, so that writes drop exactly the blocks they touch.
 //
 // Dropped blocks stay in the arena until it is full, because they may be running and others may link to them; then
-// everything goes at once, between two blocks.
+// everything goes at once, between two blocks. Only a block of the same address may take the place of a dropped one: to
+// those who link to it, it is the same.
 #pragma once
 
 #include <array>
@@ -39,7 +40,9 @@ class BlockCache final : public mmu::CodeWatch {
 
   // Room for a block of at most kMaxInstructions; never fails after reserve().
   Block* allocate();
-  void commit(Block* block);  // ends the allocation behind its last Op and Links
+  // Ends the allocation behind the block's last Op and Links; or moves the block to where one of the same address was
+  // that has been dropped, so that code which changes again and again stays in the host's caches. Returns where it is.
+  Block* commit(Block* block);
   Insn* keep(const Insn& insn);
   // Makes room for one more block, dropping everything if need be. Only between blocks.
   void reserve();
@@ -103,6 +106,10 @@ class BlockCache final : public mmu::CodeWatch {
   u64 last_page_ = kNoPage;                  // found last, and its entry
   CodePage* last_code_page_ = nullptr;
   void release_mark(std::atomic<u8>* marks) const;
+
+  static constexpr unsigned kDropped = 64;
+  std::array<Block*, kDropped> dropped_{};  // the last of each slot
+  Block*& dropped_slot(const Block& block) { return dropped_[(block.physical ^ block.physical >> 6) % kDropped]; }
 
   bool alone_ = false;
   u8 holder_mark_ = kSharedMark;  // of this vCPU in the page marks
