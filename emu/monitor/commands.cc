@@ -156,8 +156,26 @@ std::string change(Machine& machine, const Words& words) {
 }
 
 std::string eject(Machine& machine, const Words& words) {
-  if (words.size() < 2) return "usage: eject DRIVE";
-  return machine.board().change_medium(words.back(), "");
+  const bool force = words.size() == 3 && words[1] == "-f";
+  if (words.size() != (force ? 3u : 2u)) return "usage: eject [-f] DRIVE";
+  return machine.board().eject(words.back(), force);
+}
+
+std::string block_resize(Machine& machine, const Words& words) {
+  constexpr std::string_view kSuffixes = "KMGT";
+  u64 size = 0;
+  char suffix = 'M';
+  if (words.size() != 3 || std::sscanf(words[2].c_str(), "%" SCNu64 "%c", &size, &suffix) < 1)
+    return "usage: block_resize DRIVE SIZE[B|K|M|G|T]";
+  const std::size_t power = kSuffixes.find(static_cast<char>(std::toupper(suffix)));
+  if (power != std::string_view::npos && size > ~u64{0} >> 10 * (power + 1)) return "size is too large";
+  if (power == std::string_view::npos && suffix != 'B') return "unknown unit of size; use B, K, M, G or T";
+  return machine.board().resize_drive(words[1], power == std::string_view::npos ? size : size << 10 * (power + 1));
+}
+
+std::string set_link(Machine& machine, const Words& words) {
+  if (words.size() != 3 || (words[2] != "on" && words[2] != "off")) return "usage: set_link NAME on|off";
+  return machine.board().set_link(words[1], words[2] == "on");
 }
 
 std::string savevm(Machine& machine, const Words& words) {
@@ -221,7 +239,9 @@ constexpr Command kCommands[] = {
     {"loadvm", "NAME", "make the machine what it was", loadvm},
     {"delvm", "NAME", "remove a snapshot", delvm},
     {"set_password", "vnc WORD", "password of the VNC server", set_password},
-    {"eject", "DRIVE", "take the medium out of a removable drive", eject},
+    {"eject", "[-f] DRIVE", "take the medium out of a removable drive; -f: also from a locked tray", eject},
+    {"block_resize", "DRIVE SIZE", "change the size of a drive's image (megabytes, or with a unit)", block_resize},
+    {"set_link", "NAME on|off", "plug or pull the cable of a NIC", set_link},
     {"x", "/FMT ADDR", "examine guest-virtual memory, e.g. x/8xg 0xffff800000000000", examine_virtual},
     {"xp", "/FMT ADDR", "examine guest-physical memory, e.g. xp/16xb 0x7c00", examine_physical},
     {"gva2hpa", "ADDR", "one place by its guest-virtual, guest-physical, host-virtual and host-physical address",

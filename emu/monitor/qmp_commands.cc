@@ -171,7 +171,24 @@ Result<std::string> drive_of(const Json& arguments) {
 }
 
 Result<Json> eject(Machine& machine, const Json& arguments) {
-  return by_monitor(machine, "eject " + TRY(drive_of(arguments)));
+  const std::string answer =
+      machine.board().eject(TRY(drive_of(arguments)), arguments.contains("force") && arguments["force"] == true);
+  if (!answer.empty()) return Error{answer};
+  return done();
+}
+
+Result<Json> block_resize(Machine& machine, const Json& arguments) {
+  const std::string answer = machine.board().resize_drive(TRY(drive_of(arguments)), TRY(number_of(arguments, "size")));
+  if (!answer.empty()) return Error{answer};
+  return done();
+}
+
+Result<Json> set_link(Machine& machine, const Json& arguments) {
+  const std::string name = TRY(text_of(arguments, "name"));
+  if (!arguments.contains("up") || !arguments["up"].is_boolean()) return Error{"Parameter 'up' is missing"};
+  const std::string answer = machine.board().set_link(name, arguments["up"].get<bool>());
+  if (!answer.empty()) return Error{answer};
+  return done();
 }
 
 Result<Json> change_medium(Machine& machine, const Json& arguments) {
@@ -202,6 +219,8 @@ constexpr QmpCommand kCommands[] = {
     {"pmemsave", pmemsave},
     {"eject", eject},
     {"blockdev-change-medium", change_medium},
+    {"block_resize", block_resize},
+    {"set_link", set_link},
 };
 
 }  // namespace

@@ -13,8 +13,6 @@ namespace xm::monitor {
 
 namespace {
 
-using machine::DriveConfig;
-using machine::DriveInterface;
 using machine::Machine;
 
 Result<Json> status(Machine& machine, const Json&) {
@@ -33,34 +31,32 @@ Result<Json> cpus_fast(Machine& machine, const Json&) {
   return list;
 }
 
-// QEMU's names for drives that were given none.
-std::string drive_name(const DriveConfig& drive, unsigned position) {
-  if (!drive.id.empty()) return drive.id;
-  switch (drive.interface) {
-    case DriveInterface::Virtio: return "virtio" + std::to_string(position);
-    case DriveInterface::Floppy: return "floppy" + std::to_string(position);
-    default: {
-      const unsigned unit = drive.index >= 0 ? static_cast<unsigned>(drive.index) : position;
-      return "ide" + std::to_string(unit / 2) + (drive.cdrom ? "-cd" : "-hd") + std::to_string(unit % 2);
-    }
+// [QEMU QMP reference, BlockDeviceInfo]
+Json inserted_medium(const machine::BlockInfo& info) {
+  Json image{{"filename", info.file}, {"format", info.format}, {"virtual-size", info.size_bytes}};
+  Json entry{{"file", info.file},
+             {"ro", info.read_only},
+             {"drv", info.format},
+             {"encrypted", false},
+             {"backing_file_depth", info.backing_files.size()},
+             {"detect_zeroes", "off"},
+             {"write_threshold", 0}};
+  for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"}) entry[limit] = 0;
+  if (!info.backing_files.empty()) {
+    entry["backing_file"] = info.backing_files.front();
+    image["backing-filename"] = info.backing_files.front();
   }
+  entry["image"] = std::move(image);
+  return entry;
 }
 
 Result<Json> block(Machine& machine, const Json&) {
   Json list = Json::array();
-  std::map<DriveInterface, unsigned> positions;
-  for (const DriveConfig& drive : machine.config().drives) {
-    Json entry{{"device", drive_name(drive, positions[drive.interface]++)},
-               {"locked", false},
-               {"removable", drive.cdrom || drive.interface == DriveInterface::Floppy},
-               {"type", "unknown"}};
-    if (!drive.file.empty()) {
-      const std::string format = drive.format == "auto" ? "raw" : drive.format;
-      entry["inserted"] = {{"file", drive.file},
-                           {"ro", drive.read_only || drive.cdrom},
-                           {"drv", format},
-                           {"image", {{"filename", drive.file}, {"format", format}}}};
-    }
+  for (const machine::BlockInfo& info : machine.board().block_info()) {
+    Json entry{{"device", info.name}, {"locked", info.locked}, {"removable", info.removable}, {"type", "unknown"}};
+    if (info.removable) entry["tray_open"] = info.tray_open;
+    entry["io-status"] = info.has_held_requests ? "failed" : "ok";
+    if (info.inserted) entry["inserted"] = inserted_medium(info);
     list.push_back(std::move(entry));
   }
   return list;

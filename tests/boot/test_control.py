@@ -43,7 +43,7 @@ class Qmp:
                 return message
             self.events.append(message)
 
-    def call(self, name, **arguments):
+    def call(self, name, /, **arguments):
         request = {"execute": name}
         if arguments:
             request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
@@ -123,6 +123,36 @@ class Control(unittest.TestCase):
         self.assertIn("tcg-accel", [row["name"] for row in qmp.call("qom-list-types", implements="accel")])
         self.assertIn("drive", [row["name"] for row in qmp.call("device-list-properties", typename="virtio-blk-pci")])
         self.assertTrue([row for row in qmp.call("query-machines") if row.get("is-default")])
+
+    def test_drives_and_cables_change(self):
+        disk, cd = (os.path.join(self.directory.name, name) for name in ("disk.qcow2", "cd.iso"))
+        base = os.path.join(self.directory.name, "base.img")
+        for path in (cd, base):
+            with open(path, "wb") as file:
+                file.truncate(1 << 20)
+        subprocess.run([XIAOMA, "img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", disk], check=True)
+        qmp = self.start("-S", "-m", "64", "-drive", f"file={disk},format=qcow2,if=virtio,id=d", "-drive",
+                         "if=ide,media=cdrom,id=c", "-netdev", "user,id=n", "-device", "e1000,netdev=n,id=card")
+        qmp.read()
+        qmp.call("qmp_capabilities")
+        rows = {row["device"]: row for row in qmp.call("query-block")}
+        self.assertEqual((rows["d"]["inserted"]["drv"], rows["d"]["inserted"]["image"]["virtual-size"],
+                          rows["d"]["inserted"]["backing_file"], rows["d"]["removable"]), ("qcow2", 1 << 20, base, False))
+        self.assertNotIn("inserted", rows["c"])
+        qmp.call("blockdev-change-medium", id="c", filename=cd)
+        rows = {row["device"]: row for row in qmp.call("query-block")}
+        self.assertEqual((rows["c"]["inserted"]["file"], rows["c"]["inserted"]["ro"]), (cd, True))
+        qmp.call("eject", id="c", force=True)
+        self.assertNotIn("inserted", {row["device"]: row for row in qmp.call("query-block")}["c"])
+        qmp.call("block_resize", device="d", size=3 << 20)
+        self.assertIn("3145728 bytes", self.ctl(self.monitor_path, "info", "block").stdout)
+        self.assertEqual(self.ctl(self.monitor_path, "block_resize d 4").returncode, 0)
+        self.assertIn("4194304 bytes", self.ctl(self.monitor_path, "info", "block").stdout)
+        qmp.call("set_link", name="card", up=False)
+        self.assertEqual(self.ctl(self.monitor_path, "set_link card on").returncode, 0)
+        for command, arguments in (("set_link", {"name": "nothing", "up": True}), ("set_link", {"name": "card"}),
+                                   ("block_resize", {"device": "d", "size": 7}), ("eject", {"id": "d"})):
+            self.assertIn("error", qmp.raw(json.dumps({"execute": command, "arguments": arguments}) + "\n"), command)
 
     def test_runs_stops_resets_and_quits(self):
         qmp = self.start("-S")
