@@ -283,7 +283,7 @@ void shrink_icache_sb(super_block* sb);  // every unused inode of it, all clean 
 
 // --- mounts ---
 constexpr u32 MNT_NOSUID = 1, MNT_NODEV = 2, MNT_NOEXEC = 4, MNT_NOATIME = 8, MNT_NODIRATIME = 16, MNT_RELATIME = 32,
-              MNT_READONLY = 64;
+              MNT_READONLY = 64, MNT_NOSYMFOLLOW = 128;
 struct vfsmount {
   vfsmount* mnt_parent = nullptr;
   dentry* mnt_mountpoint = nullptr;

@@ -66,7 +66,9 @@ int link_path_walk(const char* name, nameidata& nd);
 
 // Replaces nd.at by what the symlink `link` (a dentry in directory nd.at) points to.
 int follow_link(nameidata& nd, dentry* link) {
-  if ((nd.flags & LOOKUP_NO_SYMLINKS) != 0 || ++nd.depth > kMaxSymlinks) return -ELOOP;
+  if ((nd.flags & LOOKUP_NO_SYMLINKS) != 0 || (nd.at.mnt->mnt_flags & MNT_NOSYMFOLLOW) != 0 ||
+      ++nd.depth > kMaxSymlinks)
+    return -ELOOP;
   link_body body;
   TRY_INT(link->d_inode->i_op->get_link(link, link->d_inode, body));
   if (body.is_jump) {

@@ -71,16 +71,28 @@ u32 mount_flags_of(u64 flags) {
   if ((flags & MS_NODIRATIME) != 0) f |= MNT_NODIRATIME;
   if ((flags & MS_STRICTATIME) != 0) f &= ~(MNT_RELATIME | MNT_NOATIME);
   if ((flags & MS_RDONLY) != 0) f |= MNT_READONLY;
+  if ((flags & MS_NOSYMFOLLOW) != 0) f |= MNT_NOSYMFOLLOW;
   return f;
 }
 
 constexpr u64 kSuperFlags = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC | MS_SILENT | MS_LAZYTIME;
 
+// Somebody has a file open for writing, or one that is deleted when it is closed.
+bool has_writers(super_block* sb) {
+  SpinGuard guard(sb->s_inode_lock);
+  for (const inode* i : entries<&inode::i_sb_list>(sb->s_inodes)) {
+    if (S_ISREG(i->i_mode) && (i->i_writecount.load() > 0 || i->i_nlink == 0)) return true;
+  }
+  return false;
+}
+
 long do_remount(const path& at, u64 flags, const char* data) {
   if (at.dentry_ != at.mnt->mnt_root) return -EINVAL;
-  at.mnt->mnt_flags = mount_flags_of(flags);
-  if ((flags & MS_BIND) != 0) return 0;
   super_block* sb = at.mnt->mnt_sb;
+  const bool whole = (flags & MS_BIND) == 0;
+  if (whole && (flags & MS_RDONLY) != 0 && (sb->s_flags & MS_RDONLY) == 0 && has_writers(sb)) return -EBUSY;
+  at.mnt->mnt_flags = mount_flags_of(flags);
+  if (!whole) return 0;
   u64 wanted = flags;
   if ((flags & MS_RDONLY) != 0 && (sb->s_flags & MS_RDONLY) == 0) sync_filesystem(sb, true);
   TRY_INT(sb->s_op->remount(sb, &wanted, data));
@@ -149,11 +161,14 @@ long do_new_mount(const char* source, const path& at, const char* type_name, u64
   if (type == nullptr) return -ENODEV;
   if ((type->flags & FS_REQUIRES_DEV) != 0) {
     path device;
+    if (source == nullptr) return -EINVAL;
     TRY_INT(kern_path(source, LOOKUP_FOLLOW, device));
     const bool is_block = S_ISBLK(device.dentry_->d_inode->i_mode);
     path_put(device);
     if (!is_block) return -ENOTBLK;
+    if ((flags & MS_RDONLY) == 0 && blkdev_read_only(TRY(blkdev_get_by_path(source)))) return -EACCES;
   }
+  if (source == nullptr) source = "none";
   super_block* sb = TRY(get_super(type, source, data, flags & kSuperFlags));
   if (S_ISDIR(sb->s_root->d_inode->i_mode) != S_ISDIR(at.dentry_->d_inode->i_mode)) {
     deactivate_super(sb);
@@ -365,9 +380,7 @@ long do_mount(const char* source, const char* target, const char* type, u64 flag
   } else if ((flags & MS_MOVE) != 0) {
     result = source == nullptr || source[0] == 0 ? -EINVAL : do_move(source, at);
   } else {
-    result = type == nullptr
-                 ? -EINVAL
-                 : do_new_mount(source != nullptr ? source : "none", at, type, flags, data != nullptr ? data : "");
+    result = type == nullptr ? -EINVAL : do_new_mount(source, at, type, flags, data != nullptr ? data : "");
   }
   path_put(at);
   return result;

@@ -130,7 +130,11 @@ long copy_statfs(const path& p, struct statfs* out) {
   if ((p.mnt->mnt_flags & MNT_NODEV) != 0) s.f_flags |= 4;
   if ((p.mnt->mnt_flags & MNT_NOEXEC) != 0) s.f_flags |= 8;
   if ((p.mnt->mnt_flags & MNT_NOATIME) != 0) s.f_flags |= 1024;
+  if ((p.mnt->mnt_flags & MNT_NODIRATIME) != 0) s.f_flags |= 2048;
   if ((p.mnt->mnt_flags & MNT_RELATIME) != 0) s.f_flags |= 4096;
+  if ((p.mnt->mnt_flags & MNT_NOSYMFOLLOW) != 0) s.f_flags |= 8192;
+  if ((sb->s_flags & MS_SYNCHRONOUS) != 0) s.f_flags |= 16;
+  if ((sb->s_flags & MS_MANDLOCK) != 0) s.f_flags |= 64;
   return copy_to_user(out, &s, sizeof s);
 }
 }  // namespace
