@@ -4,6 +4,7 @@
 #include "kernel/fs/blockdev.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fs.h"
+#include "kernel/fs/mount.h"
 #include "kernel/fs/namei.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/mm/slab.h"
@@ -32,6 +33,24 @@ vfsmount* mount_on(const vfsmount* parent, const dentry* at) {
   return top;
 }
 
+// Somebody has a file open for writing, or one that is deleted when it is closed.
+bool has_writers(super_block* sb) {
+  SpinGuard guard(sb->s_inode_lock);
+  for (const inode* i : entries<&inode::i_sb_list>(sb->s_inodes)) {
+    if (S_ISREG(i->i_mode) && (i->i_writecount.load() > 0 || i->i_nlink == 0)) return true;
+  }
+  return false;
+}
+
+bool has_children(const vfsmount* m) {
+  for (vfsmount* c : entries<&vfsmount::mnt_list>(mount_list)) {
+    if (c != m && c->attached && c->mnt_parent == m) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 vfsmount* new_mount(super_block* sb, dentry* root, const char* source) {
   vfsmount* m = knew<vfsmount>();
   if (m == nullptr) return nullptr;
@@ -45,7 +64,7 @@ vfsmount* new_mount(super_block* sb, dentry* root, const char* source) {
   return m;
 }
 
-void attach(vfsmount* m, const path& at) {
+void attach_mount(vfsmount* m, const path& at) {
   path_get(at);
   SpinGuard guard(mount_lock);
   m->mnt_parent = at.mnt;
@@ -55,12 +74,7 @@ void attach(vfsmount* m, const path& at) {
   list_add_tail(&m->mnt_list, &mount_list);
 }
 
-bool has_children(const vfsmount* m) {
-  for (vfsmount* c : entries<&vfsmount::mnt_list>(mount_list)) {
-    if (c != m && c->attached && c->mnt_parent == m) return true;
-  }
-  return false;
-}
+bool mount_attached(const vfsmount* m) { return m->attached; }
 
 u32 mount_flags_of(u64 flags) {
   u32 f = MNT_RELATIME;
@@ -75,18 +89,7 @@ u32 mount_flags_of(u64 flags) {
   return f;
 }
 
-constexpr u64 kSuperFlags = MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC | MS_SILENT | MS_LAZYTIME;
-
-// Somebody has a file open for writing, or one that is deleted when it is closed.
-bool has_writers(super_block* sb) {
-  SpinGuard guard(sb->s_inode_lock);
-  for (const inode* i : entries<&inode::i_sb_list>(sb->s_inodes)) {
-    if (S_ISREG(i->i_mode) && (i->i_writecount.load() > 0 || i->i_nlink == 0)) return true;
-  }
-  return false;
-}
-
-long do_remount(const path& at, u64 flags, const char* data) {
+long remount_super(const path& at, u64 flags, const char* data) {
   if (at.dentry_ != at.mnt->mnt_root) return -EINVAL;
   super_block* sb = at.mnt->mnt_sb;
   const bool whole = (flags & MS_BIND) == 0;
@@ -101,6 +104,30 @@ long do_remount(const path& at, u64 flags, const char* data) {
   return 0;
 }
 
+long move_mount_to(const path& from, const path& at) {
+  if (from.dentry_ != from.mnt->mnt_root || from.mnt == root_mount) return -EINVAL;
+  if (S_ISDIR(from.dentry_->d_inode->i_mode) != S_ISDIR(at.dentry_->d_inode->i_mode)) return -ENOTDIR;
+  for (const vfsmount* p = at.mnt;; p = p->mnt_parent) {
+    if (p == from.mnt) return -ELOOP;
+    if (p == p->mnt_parent) break;
+  }
+  path_get(at);
+  path old;
+  {
+    SpinGuard guard(mount_lock);
+    old = {from.mnt->mnt_parent, from.mnt->mnt_mountpoint};
+    if (mount_on(old.mnt, old.dentry_) == from.mnt) old.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
+    from.mnt->mnt_parent = at.mnt;
+    from.mnt->mnt_mountpoint = at.dentry_;
+    at.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
+    if (mount_on(old.mnt, old.dentry_) != nullptr) old.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
+  }
+  path_put(old);
+  return 0;
+}
+
+namespace {
+
 long do_bind(const char* source, const path& at, u64 flags) {
   path from;
   TRY_INT(kern_path(source, LOOKUP_FOLLOW, from));
@@ -112,7 +139,7 @@ long do_bind(const char* source, const path& at, u64 flags) {
   if (m != nullptr) {
     m->mnt_sb->s_active.inc();
     m->mnt_flags = from.mnt->mnt_flags;
-    attach(m, at);
+    attach_mount(m, at);
   }
   // MS_REC: the mounts below the source come along.
   if (m != nullptr && (flags & MS_REC) != 0) {
@@ -122,7 +149,7 @@ long do_bind(const char* source, const path& at, u64 flags) {
       if (copy == nullptr) break;
       c->mnt_sb->s_active.inc();
       copy->mnt_flags = c->mnt_flags;
-      attach(copy, {m, c->mnt_mountpoint});
+      attach_mount(copy, {m, c->mnt_mountpoint});
     }
   }
   path_put(from);
@@ -132,26 +159,7 @@ long do_bind(const char* source, const path& at, u64 flags) {
 long do_move(const char* source, const path& at) {
   path from;
   TRY_INT(kern_path(source, LOOKUP_FOLLOW, from));
-  long error = 0;
-  if (from.dentry_ != from.mnt->mnt_root || from.mnt == root_mount) {
-    error = -EINVAL;
-  } else {
-    for (const vfsmount* p = at.mnt; p != p->mnt_parent; p = p->mnt_parent) {
-      if (p == from.mnt) error = -ELOOP;
-    }
-  }
-  if (error == 0) {
-    path_get(at);
-    path old;
-    {
-      SpinGuard guard(mount_lock);
-      old = {from.mnt->mnt_parent, from.mnt->mnt_mountpoint};
-      from.mnt->mnt_parent = at.mnt;
-      from.mnt->mnt_mountpoint = at.dentry_;
-      at.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
-    }
-    path_put(old);
-  }
+  const long error = move_mount_to(from, at);
   path_put(from);
   return error;
 }
@@ -184,7 +192,7 @@ long do_new_mount(const char* source, const path& at, const char* type_name, u64
     return -ENOMEM;
   }
   m->mnt_flags = mount_flags_of(flags);
-  attach(m, at);
+  attach_mount(m, at);
   return 0;
 }
 
@@ -372,7 +380,7 @@ long do_mount(const char* source, const char* target, const char* type, u64 flag
   if (!capable(CAP_SYS_ADMIN)) {
     result = -EPERM;
   } else if ((flags & MS_REMOUNT) != 0) {
-    result = do_remount(at, flags, data);
+    result = remount_super(at, flags, data);
   } else if ((flags & MS_BIND) != 0) {
     result = source == nullptr || source[0] == 0 ? -EINVAL : do_bind(source, at, flags);
   } else if ((flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)) != 0) {

@@ -34,6 +34,17 @@ long sys_ptrace(s64 request, s64 pid, u64 address, u64 data);
 long sys_seccomp(u32 operation, u32 flags, u64 args);
 // memory.cc
 long sys_remap_file_pages(u64 start, u64 size, u64 prot, u64 pgoff, u64 flags);
+// fs/mount_api.cc
+long sys_open_tree(int dfd, const char* name, u32 flags);
+long sys_move_mount(int from_dfd, const char* from, int to_dfd, const char* to, u32 flags);
+long sys_fsopen(const char* name, u32 flags);
+long sys_fsconfig(int fd, u32 command, const char* key, const void* value, int aux);
+long sys_fsmount(int fd, u32 flags, u32 attributes);
+long sys_fspick(int dfd, const char* name, u32 flags);
+long sys_mount_setattr(int dfd, const char* name, u32 flags, u64 attributes, u64 size);
+// fs/fhandle.cc
+long sys_name_to_handle_at(int dfd, const char* name, u64 handle, int* mount_id, int flags);
+long sys_open_by_handle_at(int mount_fd, u64 handle, u32 flags);
 // aio.cc
 long sys_io_setup(u32 room, u64* id);
 long sys_io_destroy(u64 id);
