@@ -248,7 +248,8 @@ Result<void> Pc::add_nic(const std::string& model, const std::string& netdev, co
   TRY(attach_net_rom(*card, model, device != nullptr && device->properties.contains("bootindex")));
   TRY(place(*card, address, 3));
   if (device != nullptr) TRY(add_boot_device(*device, "ethernet@" + pci_place(*card) + "/ethernet-phy@0"));
-  nics_->entries.push_back({.name = "nic" + std::to_string(nics_->entries.size()),
+  const std::string id = device != nullptr ? property(device->properties, "id") : "";
+  nics_->entries.push_back({.name = id.empty() ? "nic" + std::to_string(nics_->entries.size()) : id,
                             .model = model == "e1000" ? "e1000" : "virtio-net-pci",
                             .mac = mac_text(mac),
                             .netdev = netdev,
