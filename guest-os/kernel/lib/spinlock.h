@@ -36,6 +36,7 @@ enum class LockRank : u8 {
   WaitQueue,
   RunQueue,
   SoftTimer,
+  TimerItem,  // one protocol timer
   Timer,
   Slab,
   Zone,

@@ -86,6 +86,10 @@ int sock_setsockopt(socket* s, int name, u64 user, u32 length) {
   if (name == SO_DEBUG && value != 0 && !capable(CAP_NET_ADMIN)) return -EACCES;
   if (bool* flag = flag_of(sk, name); flag != nullptr) {
     *flag = value != 0;
+    if (name == SO_KEEPALIVE && sk->sk_prot != nullptr) {
+      SockGuard guard(sk);
+      sk->sk_prot->keepalive(sk, value != 0);
+    }
     return 0;
   }
   // Linux keeps twice what is asked for: room for its own bookkeeping.
@@ -95,15 +99,19 @@ int sock_setsockopt(socket* s, int name, u64 user, u32 length) {
     case SO_PROTOCOL:
     case SO_DOMAIN:
     case SO_ERROR: return -ENOPROTOOPT;
-    case SO_SNDBUF: sk->sk_sndbuf = max(min(doubled, 2 * kMaxSockBuf), kSockSndBufMin); return 0;
-    case SO_RCVBUF: sk->sk_rcvbuf = max(min(doubled, 2 * kMaxSockBuf), kSockBufMin); return 0;
     case SO_SNDBUFFORCE:
       if (!capable(CAP_NET_ADMIN)) return -EPERM;
-      sk->sk_sndbuf = max(doubled, kSockSndBufMin);
+      [[fallthrough]];
+    case SO_SNDBUF:
+      sk->sk_sndbuf = max(name == SO_SNDBUF ? min(doubled, 2 * kMaxSockBuf) : doubled, kSockSndBufMin);
+      sk->sk_userlocks |= SOCK_SNDBUF_LOCK;
       return 0;
     case SO_RCVBUFFORCE:
       if (!capable(CAP_NET_ADMIN)) return -EPERM;
-      sk->sk_rcvbuf = max(doubled, kSockBufMin);
+      [[fallthrough]];
+    case SO_RCVBUF:
+      sk->sk_rcvbuf = max(name == SO_RCVBUF ? min(doubled, 2 * kMaxSockBuf) : doubled, kSockBufMin);
+      sk->sk_userlocks |= SOCK_RCVBUF_LOCK;
       return 0;
     case SO_PRIORITY:
       if ((value < 0 || value > 6) && !capable(CAP_NET_ADMIN)) return -EPERM;

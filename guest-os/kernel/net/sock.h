@@ -209,6 +209,7 @@ struct proto {
   virtual int setsockopt(sock*, int, int, u64, u32) const { return -ENOPROTOOPT; }
   virtual int getsockopt(sock*, int, int, u64, int, u64) const { return -ENOPROTOOPT; }
   virtual long ioctl(sock*, u32, u64) const { return -ENOIOCTLCMD; }
+  virtual void keepalive(sock*, bool /*on*/) const {}
   virtual int backlog_rcv(sock*, sk_buff*) const = 0;  // bh: consumes
   virtual void release_cb(sock*) const {}              // bh: work put off while the socket was owned
 };

@@ -300,7 +300,7 @@ int inet_listen(socket* s, int backlog);
 void inet_csk_listen_stop(sock* sk);
 sock* inet_csk_accept(sock* sk, u32 flags, int* error);
 bool inet_csk_reqsk_queue_add(sock* listener, tcp_sock* child);
-void inet_csk_reqsk_queue_hash_add(sock* listener, request_sock* req, u64 timeout);
+bool inet_csk_reqsk_queue_hash_add(sock* listener, request_sock* req, u64 timeout);  // false: there is one already
 void inet_csk_reqsk_queue_drop(request_sock* req);  // out of the table; drops the table's reference
 void inet_csk_destroy_sock(sock* sk);
 void inet_child_forget(sock* child);  // a connection that nobody will accept: reset
@@ -450,7 +450,7 @@ u32 cookie_init_sequence(const in6_addr& saddr, const in6_addr& daddr, const tcp
 u32 cookie_init_timestamp(request_sock* req);
 // The request behind an ACK that carries a valid cookie, or null.
 sock* cookie_check(sock* listener, sk_buff* skb, const tcp_request_sock_ops* ops, const in6_addr& saddr,
-                   const in6_addr& daddr);
+                   const in6_addr& daddr, bool* valid);
 
 // --- family parts ---
 extern const inet_connection_sock_af_ops ipv4_specific;

@@ -34,6 +34,16 @@ u64 timer_fires(hrtimer* hr) {  // interrupts are off
   return 0;
 }
 
+void start(timer_list* t, u64 expires) {
+  IrqGuard guard(t->lock);
+  const bool covered = t->hr.queued && t->hr.expires <= expires;
+  if (!covered) hrtimer_start(&t->hr, expires);
+}
+void cancel(timer_list* t) {
+  IrqGuard guard(t->lock);
+  hrtimer_cancel(&t->hr);
+}
+
 // The next timer whose time has come, with its expiry taken. Others on the list go back to the hrtimers.
 timer_list* take_due(TimerBase& base) {
   IrqGuard guard(base.lock);
@@ -44,7 +54,7 @@ timer_list* take_due(TimerBase& base) {
     const u64 expires = t->expires.load();
     if (expires == 0) continue;
     if (expires > ktime_get()) {
-      hrtimer_start(&t->hr, expires);
+      start(t, expires);
       continue;
     }
     if (!t->expires.compare_exchange(expires, 0)) {
@@ -72,8 +82,7 @@ void timer_setup(timer_list* t, void (*function)(timer_list*)) {
 bool mod_timer(timer_list* t, u64 expires) {
   if (expires == 0) expires = 1;
   const bool armed = t->expires.exchange(expires) != 0;
-  const bool covered = read_once(t->hr.queued) && read_once(t->hr.expires) <= expires;
-  if (!covered) hrtimer_start(&t->hr, expires);
+  start(t, expires);
   return armed;
 }
 
@@ -82,12 +91,12 @@ bool del_timer(timer_list* t) { return t->expires.load() != 0 && t->expires.exch
 void timer_shutdown(timer_list* t) {
   t->expires.store(0);
   if (t->function == nullptr) return;
-  hrtimer_cancel(&t->hr);
+  cancel(t);
   {
     IrqGuard guard(bases[t->due_cpu].lock);
     if (!t->due.empty()) list_del(&t->due);
   }
-  hrtimer_cancel(&t->hr);  // the softirq may have put it back
+  cancel(t);  // the softirq may have put it back
 }
 
 bool del_timer_sync(timer_list* t) {

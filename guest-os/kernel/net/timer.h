@@ -15,6 +15,7 @@ struct timer_list {
   hrtimer hr;
   Atomic<u64> expires{0};  // CLOCK_MONOTONIC ns, 0: not armed
   void (*function)(timer_list*) = nullptr;
+  spinlock_t lock{LockRank::TimerItem};  // starting and cancelling `hr`
   list_head due;
   u32 due_cpu = 0;
 };

@@ -70,18 +70,18 @@ request_sock* inet_reqsk_alloc(sock* listener) {
 }
 
 // References: the caller's, the table's, the timer's.
-void inet_csk_reqsk_queue_hash_add(sock* listener, request_sock* req, u64 timeout) {
+bool inet_csk_reqsk_queue_hash_add(sock* listener, request_sock* req, u64 timeout) {
   req->sk_refcnt.add(2);
   request_sock_queue& q = inet_csk(listener)->icsk_accept_queue;
   q.qlen.inc();
   q.young.inc();
   mod_timer(&req->rsk_timer, ktime_get() + timeout);
-  if (!inet_ehash_insert(req, nullptr)) {  // the peer's SYN came twice at once
-    q.qlen.sub(1);
-    q.young.sub(1);
-    if (del_timer(&req->rsk_timer)) reqsk_put(req);
-    reqsk_put(req);
-  }
+  if (inet_ehash_insert(req, nullptr)) return true;
+  q.qlen.sub(1);
+  q.young.sub(1);
+  if (del_timer(&req->rsk_timer)) reqsk_put(req);
+  reqsk_put(req);
+  return false;
 }
 
 void inet_csk_reqsk_queue_drop(request_sock* req) {

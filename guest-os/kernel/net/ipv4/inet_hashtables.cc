@@ -117,6 +117,25 @@ bool check_established(sock* sk, u16 lport, inet_timewait_sock** recycled) {
   return true;
 }
 
+// Takes a local port for an outgoing connection, if nobody is bound to it and the four-tuple is free.
+int try_connect_port(sock* sk, u16 port, inet_timewait_sock** tw) {
+  HashBucket& b = bhash_bucket(port);
+  BhGuard guard(b.lock);
+  inet_bind_bucket* tb = find_bind_bucket(b, port);
+  if (tb != nullptr && tb->fastreuse >= 0 && !tb->owners.empty()) return -EADDRNOTAVAIL;
+  const bool fresh = tb == nullptr;
+  if (fresh) tb = make_bind_bucket(b, port);
+  if (tb == nullptr) return -ENOMEM;
+  if (!check_established(sk, port, tw)) {
+    drop_bind_bucket_if_empty(tb);
+    return -EADDRNOTAVAIL;
+  }
+  if (fresh) tb->fastreuse = -1;
+  inet_csk(sk)->icsk_bind_hash = tb;
+  list_add_tail(&sk->sk_bind_node, &tb->owners);
+  return 0;
+}
+
 }  // namespace
 
 u32 inet_ehashfn(const in6_addr& laddr, u16 lport, const in6_addr& faddr, be16 fport) {
@@ -306,22 +325,8 @@ int inet_hash_connect(sock* sk) {
   const u32 range = high - low + 1;
   const u32 start = static_cast<u32>(get_random_u64() % range);
   for (u32 i = 0; i < range; ++i) {
-    const u16 port = static_cast<u16>(low + (start + i) % range);
-    HashBucket& b = bhash_bucket(port);
-    BhGuard guard(b.lock);
-    inet_bind_bucket* tb = find_bind_bucket(b, port);
-    if (tb != nullptr && tb->fastreuse >= 0 && !tb->owners.empty()) continue;  // somebody is bound to it
-    const bool fresh = tb == nullptr;
-    if (fresh) tb = make_bind_bucket(b, port);
-    if (tb == nullptr) return -ENOMEM;
-    if (!check_established(sk, port, &tw)) {
-      drop_bind_bucket_if_empty(tb);
-      continue;
-    }
-    if (fresh) tb->fastreuse = -1;
-    inet_csk(sk)->icsk_bind_hash = tb;
-    list_add_tail(&sk->sk_bind_node, &tb->owners);
-    return finish(0);
+    const int error = try_connect_port(sk, static_cast<u16>(low + (start + i) % range), &tw);
+    if (error != -EADDRNOTAVAIL) return finish(error);
   }
   return -EADDRNOTAVAIL;
 }

@@ -64,8 +64,10 @@ u32 cookie_init_timestamp(request_sock* req) {
   return ts + req->ts_off;
 }
 
+// *valid: the cookie was ours, even if no connection could be made of it.
 sock* cookie_check(sock* listener, sk_buff* skb, const tcp_request_sock_ops* ops, const in6_addr& saddr,
-                   const in6_addr& daddr) {
+                   const in6_addr& daddr, bool* valid) {
+  *valid = false;
   const tcphdr* th = tcp_hdr(skb);
   if (sysctl_tcp_syncookies == 0 || (th->flags & TCPHDR_ACK) == 0 || (th->flags & TCPHDR_RST) != 0) return nullptr;
   // Only while there was a flood lately: else every stray ACK would be tried.
@@ -79,6 +81,7 @@ sock* cookie_check(sock* listener, sk_buff* skb, const tcp_request_sock_ops* ops
     return nullptr;
   }
   NET_INC(LINUX_MIB_SyncookiesRecv);
+  *valid = true;
   tcp_options_received o;
   tcp_parse_options(skb, &o, nullptr, nullptr);
   request_sock* req = inet_reqsk_alloc(listener);

@@ -491,6 +491,7 @@ void tcp_close(sock* sk, u64 linger) {
     }
     if (sk->sk_state == TCP_CLOSE && !tp->is_destroyed) inet_csk_destroy_sock(sk);
   }
+  if (sk->sk_state != TCP_CLOSE) tcp_release_cb(sk);
   sk->sk_lock.owned = false;
   bh_unlock_sock(sk);
   wake_up(sk->sk_lock.wq);
@@ -668,6 +669,13 @@ struct TcpProto final : proto {
     return inet_csk(sk)->icsk_af_ops->getsockopt(sk, level, name, user, length, user_length);
   }
   long ioctl(sock* sk, u32 command, u64 argument) const override { return tcp_ioctl(sk, command, argument); }
+  void keepalive(sock* sk, bool on) const override {  // tcp_set_keepalive
+    if (((1u << sk->sk_state) & (TCPF_CLOSE | TCPF_LISTEN)) != 0) return;
+    if (on)
+      inet_csk_reset_keepalive_timer(sk, keepalive_time_when(tcp_sk(sk)));
+    else
+      inet_csk_delete_keepalive_timer(sk);
+  }
   int backlog_rcv(sock* sk, sk_buff* skb) const override { return tcp_do_rcv(sk, skb); }
   void release_cb(sock* sk) const override { tcp_release_cb(sk); }
 };

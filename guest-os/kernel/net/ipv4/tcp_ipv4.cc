@@ -314,11 +314,13 @@ int deliver_listen(const Delivery& d, sock* sk) {
   const tcphdr* th = tcp_hdr(skb);
   if ((th->flags & TCPHDR_RST) != 0) return drop(skb, SKB_DROP_TCP_RESET);
   if ((th->flags & TCPHDR_ACK) != 0 && (th->flags & TCPHDR_SYN) == 0) {
-    sock* child = cookie_check(sk, skb, d.ops, d.saddr, d.daddr);
+    bool valid;
+    sock* child = cookie_check(sk, skb, d.ops, d.saddr, d.daddr, &valid);
     if (child != nullptr) {
       finish_child(sk, child, skb);
       return 0;
     }
+    if (valid) return drop(skb, SKB_DROP_NOMEM);  // the peer will try again
   }
   if ((th->flags & TCPHDR_ACK) != 0) {
     d.send_reset(sk, skb);

@@ -13,7 +13,7 @@ void tcp_notify_skb_loss_event(tcp_sock* tp, const sk_buff* skb) { tp->lost += t
 
 void tcp_check_reno_reordering(sock* sk, u32 addend) {
   tcp_sock* tp = tcp_sk(sk);
-  const u32 holes = max(tp->lost_out, 1u);
+  const u32 holes = min(max(tp->lost_out, 1u), tp->packets_out);
   if (tp->sacked_out + holes <= tp->packets_out) return;
   tp->sacked_out = tp->packets_out - holes;
   tp->reordering = min(tp->packets_out + addend, static_cast<u32>(sysctl_tcp_max_reordering));

@@ -450,8 +450,10 @@ int tcp_conn_request(const tcp_request_sock_ops* ops, sock* sk, sk_buff* skb, co
   req->snt_isn = isn;
   if (!want_cookie) {
     req->timeout = TCP_TIMEOUT_INIT;
-    inet_csk_reqsk_queue_hash_add(sk, req, TCP_TIMEOUT_INIT);
-    tcp_send_rtx_synack(sk, req, dst);
+    if (inet_csk_reqsk_queue_hash_add(sk, req, TCP_TIMEOUT_INIT))
+      tcp_send_rtx_synack(sk, req, dst);
+    else
+      dst_release(dst);  // the SYN came twice at once: the first one is answered
     reqsk_put(req);
   } else {
     NET_INC(LINUX_MIB_SyncookiesSent);
