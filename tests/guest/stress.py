@@ -73,7 +73,7 @@ def stress(guest, minutes):
                 raise GuestError(f'worker {name} stands still at {now.get(name)}')
         before = now
     print('turns:', ', '.join(f'{k} {v}' for k, v in before.items()))
-    _, text = guest.run("dmesg | grep -E 'BUG|panic|Oops|lock order' | head", 120)
+    _, text = guest.run("dmesg | grep -E 'BUG at|Kernel panic|Oops|lock order' | head", 120)
     if text.strip():
         raise GuestError(text)
     guest.run('for w in ' + ' '.join(WORKERS) + '; do killall w-$w; done; sleep 1; sync', 240)

@@ -40,7 +40,7 @@ CONSOLE = [
     ("chvt 1; openvt -w -c 2 echo opened; cat /dev/vcs2 | grep -c opened", r"^1$"),
     ("dumpkmap > /tmp/map; loadkmap < /tmp/map; echo map $?", r"map 0"),
     ("setlogcons 1; setconsole -r; resize < /dev/tty1; cat /proc/bus/input/devices", r"Keyboard|keyboard[\s\S]*Mouse"),
-    ("ls /dev/input; cat /sys/class/input/mice/uevent", r"event0\s+event1\s+mice[\s\S]*DEVNAME=input/mice"),
+    ("ls /dev/input; cat /sys/class/input/mice/uevent", r"event0\s+event1\s+event2\s+mice[\s\S]*DEVNAME=input/mice"),
 ]
 
 OTHERS = [
@@ -160,6 +160,22 @@ class Block(Checks):
     @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
     def test_on_qemu(self):
         self.run_all(start(self.image(), program=[QEMU], cpus=2, extra=Sysfs.disk(self)), BLOCK)
+
+    test_on_qemu.QUICK = False
+
+
+class Framebuffer(Checks):
+    CHECKS = [("cat /proc/fb; stty -F /dev/tty1 size; cat /sys/class/graphics/fb0/virtual_size", r"^0 \w[\s\S]*^37 100$[\s\S]*^800,600$"),
+              ("echo 'on the framebuffer' > /dev/tty1; fb_test", r"fb ok"),
+              ("chvt 2; fb_test; chvt 1", r"fb ok")]
+
+    def test_on_xiaoma(self):
+        self.run_all(start(initramfs("fb", ["fb_test"]), "video=800x600 console=tty0 console=ttyS0", extra=["-nic", "none", "-vga", "std"]), self.CHECKS)
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.run_all(start(initramfs("fb", ["fb_test"]), "video=800x600 console=tty0 console=ttyS0", program=[QEMU],
+                           extra=["-nic", "none", "-vga", "std"]), self.CHECKS)
 
     test_on_qemu.QUICK = False
 

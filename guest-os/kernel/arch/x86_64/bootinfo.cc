@@ -29,6 +29,11 @@ void collect_linux(phys_addr_t bp) {
   boot_info.cursor_x = peek<u8>(bp);
   boot_info.cursor_y = peek<u8>(bp + 1);
   boot_info.vga_text = peek<u8>(bp + 0x0f) == 1 || peek<u8>(bp + 0x0f) == 0;
+  if (peek<u8>(bp + 0x0f) == 0x23) {  // VIDEO_TYPE_VLFB
+    const bool high = (peek<u32>(bp + 0x36) & 2) != 0;
+    const u64 base = peek<u32>(bp + 0x18) | (high ? static_cast<u64>(peek<u32>(bp + 0x3a)) << 32 : 0);
+    boot_info.lfb = {base, peek<u16>(bp + 0x12), peek<u16>(bp + 0x14), peek<u16>(bp + 0x24), peek<u16>(bp + 0x16)};
+  }
   boot_info.rsdp = peek<u64>(bp + 0x70);
   const u32 entries = peek<u8>(bp + 0x1e8);
   for (u32 i = 0; i < entries; ++i) {

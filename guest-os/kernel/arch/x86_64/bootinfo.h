@@ -21,6 +21,11 @@ struct BootInfo {
   u64 initrd_size;
   phys_addr_t rsdp;
   u8 cursor_x, cursor_y;
+  // A linear framebuffer that the loader has switched on (screen_info, type 0x23); base 0: none.
+  struct {
+    phys_addr_t base;
+    u32 width, height, pitch, depth;
+  } lfb;
   bool vga_text;
 };
 extern BootInfo boot_info;

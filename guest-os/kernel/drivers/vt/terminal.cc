@@ -81,6 +81,28 @@ void Terminal::reset() {
   saved_.sets[1] = '0';
 }
 
+void Terminal::resize(cell_t* fresh, u32 c, u32 r) {
+  const u32 first = y >= r ? y - r + 1 : 0;  // the cursor's line stays
+  for (u32 line = 0; line < r; ++line) {
+    for (u32 column = 0; column < c; ++column) {
+      const bool there = column < columns && line + first < rows;
+      fresh[line * c + column] = there ? row(line + first)[column] : blank();
+    }
+  }
+  cells = fresh;
+  columns = c;
+  rows = r;
+  top_ = 0;
+  bottom_ = r;
+  x = min(x, c - 1);
+  y -= first;
+  saved_.x = min(saved_.x, c - 1);
+  saved_.y = min(saved_.y, r - 1);
+  wrap_pending_ = false;
+  dirty_from = 0;
+  dirty_to = r;
+}
+
 u8 Terminal::attribute() const {
   u8 fg = pen_.foreground, bg = pen_.background;
   if (pen_.italic) fg = 2;  // a colour, where the font has no slant

@@ -34,6 +34,7 @@ class Terminal {
   // Cells: columns * rows, the owner's.
   void init(terminal_host* host, cell_t* cells, u32 columns, u32 rows);
   void reset();
+  void resize(cell_t* fresh, u32 columns, u32 rows);  // keeps what fits; the owner frees the old cells
   void write(const u8* bytes, size_t n);
   void write_byte(u8 c);
 

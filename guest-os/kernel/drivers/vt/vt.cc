@@ -221,6 +221,7 @@ int vc_allocate(u32 number) {
 void vt_redraw() {
   vc_data* vc = foreground_vc();
   if (vc == nullptr || !shown(vc)) return;
+  display->forget();
   for (u32 i = 0; i < 16; ++i) display->palette(i, vc->colours[i]);
   draw_rows(vc, 0, vc->term.rows);
   show_cursor(vc);
@@ -265,12 +266,35 @@ void set_display(consw* d) {
   vt_redraw();
 }
 
+bool vt_fit_display(const consw* d) {
+  {
+    IrqGuard guard(vt_lock);
+    display = nullptr;  // nothing is drawn meanwhile
+  }
+  for (vc_data* vc : consoles) {
+    if (vc == nullptr) continue;
+    const u32 columns = d->columns, rows = d->rows;
+    cell_t* screen = static_cast<cell_t*>(vmalloc(columns * rows * sizeof(cell_t)));
+    cell_t* history = static_cast<cell_t*>(vmalloc(kHistoryLines * columns * sizeof(cell_t)));
+    if (screen == nullptr || history == nullptr) return false;
+    IrqGuard guard(vt_lock);
+    vc->term.resize(screen, columns, rows);
+    vc->history = history;
+    vc->history_count = vc->history_first = vc->view_back = 0;
+    if (vc->tty != nullptr) vc->tty->window = {static_cast<u16>(rows), static_cast<u16>(columns), 0, 0};
+  }
+  return true;
+}
+
 u32 vt_foreground_minor() { return foreground; }
 
 void vt_init() {
-  if (!boot_info.vga_text) return;
   unimap_default();
-  vga_console_init();
+  if (boot_info.vga_text) {
+    vga_console_init();
+  } else if (!framebuffer_from_loader()) {
+    return;
+  }
   if (vc_allocate(1) != 0) return;
   vc_data* first = consoles[0];
   for (u32 i = 1; i <= kConsoles; ++i) {

@@ -19,6 +19,7 @@ struct consw {
   virtual void palette(u32 index, const u8* rgb) = 0;
   virtual int set_font(const u8* glyphs, u32 count, u32 height) = 0;  // 32 bytes a glyph, 8 wide
   virtual u32 get_font(u8* glyphs, u32* height) = 0;                  // their number
+  virtual void forget() {}  // what is on the screen may be anything: all is drawn next
 
  protected:
   ~consw() = default;
@@ -88,5 +89,8 @@ long vt_ioctl(tty_struct* tty, u32 command, u64 argument);
 long keyboard_ioctl(vc_data* vc, u32 command, u64 argument);
 void keyboard_set_leds(u32 mask);
 void vga_console_init();
+// Consoles take the size of what will be the display; false: no memory for one of them.
+bool vt_fit_display(const consw* d);
+bool framebuffer_from_loader();  // drivers/video/fbdev.cc
 
 }  // namespace xm::os
