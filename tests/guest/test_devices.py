@@ -4,8 +4,10 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -162,6 +164,53 @@ class Block(Checks):
         self.run_all(start(self.image(), program=[QEMU], cpus=2, extra=Sysfs.disk(self)), BLOCK)
 
     test_on_qemu.QUICK = False
+
+
+class VirtioConsole(unittest.TestCase):
+    def talk(self, path, data, wanted):
+        link = socket.socket(socket.AF_UNIX)
+        link.settimeout(60)
+        link.connect(path)
+        link.sendall(data)
+        got = b""
+        while wanted not in got:
+            more = link.recv(4096)
+            self.assertTrue(more, got)
+            got += more
+        link.close()
+
+    def session(self, program):
+        with tempfile.TemporaryDirectory() as folder:
+            console_path, port_path = os.path.join(folder, "console"), os.path.join(folder, "port")
+            guest = start(initramfs("devices"), program=program, cpus=2, extra=[
+                "-nic", "none", "-device", "virtio-serial-pci", "-chardev", f"socket,id=c0,path={console_path},server=on,wait=off",
+                "-device", "virtconsole,chardev=c0", "-chardev", f"socket,id=c1,path={port_path},server=on,wait=off",
+                "-device", "virtserialport,chardev=c1,name=org.test.port"])
+            try:
+                guest.expect(rb"# ", 120)
+                _, text = guest.run("sleep 1; cat /sys/class/virtio-ports/vport0p1/name; (setsid sh -c 'exec sh < /dev/hvc0 > /dev/hvc0 2>&1' &); echo", 60)
+                self.assertIn("org.test.port", text)
+                self.talk(console_path, b"echo hi $((6*7))\n", b"hi 42")
+                guest.send("(while [ ! -s /tmp/x ]; do head -c 5 /dev/vport0p1 > /tmp/x; sleep 0.1; done; echo got $(cat /tmp/x) > /dev/vport0p1) &\n")
+                self.talk(port_path, b"hello", b"got hello")
+            finally:
+                guest.close()
+
+    @unittest.skipUnless(QEMU, "needs qemu-system-x86_64")
+    def test_on_qemu(self):
+        self.session([QEMU])
+
+    def test_on_xiaoma(self):  # it has console ports only
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "console")
+            guest = start(initramfs("devices"), extra=["-nic", "none", "-device", "virtio-serial-pci", "-chardev",
+                                                       f"socket,id=c0,path={path},server=on,wait=off", "-device", "virtconsole,chardev=c0"])
+            try:
+                guest.expect(rb"# ", 120)
+                guest.run("(setsid sh -c 'exec sh < /dev/hvc0 > /dev/hvc0 2>&1' &); echo", 60)
+                self.talk(path, b"echo hi $((6*7))\n", b"hi 42")
+            finally:
+                guest.close()
 
 
 class Framebuffer(Checks):
