@@ -51,6 +51,10 @@ class Words(unittest.TestCase):
         finally:
             guest.close()
 
+    def test_nosmap(self):
+        # Without the guard the kernel reads user memory: that is what the word is for.
+        self.ask("nosmap", "echo ACCESS_USERSPACE > /sys/kernel/debug/provoke-crash/DIRECT; dmesg | tail -n 1", r"read 0x")
+
     def test_panic_seconds(self):
         guest = boot("panic=2")
         try:

@@ -42,10 +42,11 @@ constinit const char* init_envp[34] = {"HOME=/", "TERM=linux", nullptr};
 char init_words[2048];
 
 bool kernel_word(const char* w) {
-  static const char* const known[] = {"root",        "rootfstype", "rootflags", "ro",         "rw",     "init",
-                                      "rdinit",      "console",    "quiet",     "loglevel",   "panic",  "mem",
-                                      "maxcpus",     "nosmp",      "noapic",    "nolapic",    "acpi",   "debug",
-                                      "earlyprintk", "rootwait",   "rootdelay", "BOOT_IMAGE", "initrd", "initrdmem"};
+  static const char* const known[] = {"root",       "rootfstype", "rootflags", "ro",          "rw",       "init",
+                                      "rdinit",     "console",    "quiet",     "loglevel",    "panic",    "mem",
+                                      "maxcpus",    "nosmp",      "noapic",    "nolapic",     "acpi",     "debug",
+                                      "video",      "nosmap",     "nosmep",    "earlyprintk", "rootwait", "rootdelay",
+                                      "BOOT_IMAGE", "initrd",     "initrdmem"};
   size_t n = 0;
   while (w[n] != 0 && w[n] != '=') ++n;
   for (const char* k : known) {
@@ -176,6 +177,7 @@ extern "C" [[noreturn]] void start_kernel(u32 protocol, phys_addr_t info) {
   set_kernel_stack(cpu, reinterpret_cast<u64>(init_stack_top));
   for (void (**ctor)() = init_array; ctor < init_array_end; ++ctor) (*ctor)();
   collect_boot_info(protocol, info);
+  apply_cpu_words();
   parse_loglevel();
   serial_early_init();
   printk(KERN_NOTICE "Linux version %s (xiaoma) %s\n", UTSNAME_RELEASE, kUtsVersion);

@@ -3,6 +3,7 @@
 // 32-bit code 0x23.
 #include "kernel/arch/x86_64/cpu.h"
 
+#include "kernel/arch/x86_64/bootinfo.h"
 #include "kernel/arch/x86_64/paging.h"
 #include "kernel/init/printk.h"
 #include "kernel/lib/string.h"
@@ -173,6 +174,13 @@ void cpu_init(Cpu* cpu) {
   asm volatile("lldt %w0" : : "r"(0));
   enable_syscall(cpu);
   enable_features();
+}
+
+void apply_cpu_words() {
+  if (command_line_flag("nosmap")) cpu_features.smap = false;
+  if (command_line_flag("nosmep")) cpu_features.smep = false;
+  if (!cpu_features.smap) write_cr4(read_cr4() & ~(1ul << 21));
+  if (!cpu_features.smep) write_cr4(read_cr4() & ~(1ul << 20));
 }
 
 void set_kernel_stack(Cpu* cpu, u64 top) {
