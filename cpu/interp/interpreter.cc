@@ -118,6 +118,12 @@ bool Interpreter::must_step() const {
          (cpu_.watch != nullptr && cpu_.watch->wants_steps());
 }
 
+bool Interpreter::debugger_stops_here() const {
+  if (cpu_.breakpoints.empty()) return false;
+  const u64 base = cpu_.state.segment[static_cast<unsigned>(Segment::Cs)].base;
+  return cpu_.has_breakpoint(cpu_.mode.bits64 ? cpu_.state.rip : (cpu_.state.rip + base) & 0xFFFFFFFF);
+}
+
 Exit Interpreter::run(Budget budget) {
   constexpr u64 kMost = std::numeric_limits<i64>::max() / 2;
   const i64 start = static_cast<i64>(std::min(budget.instructions, kMost));
@@ -140,8 +146,8 @@ Exit Interpreter::run(Budget budget) {
       step_observed();
     } else {
       // RF holds back breakpoints, and there are none; no interrupt comes before the next instruction, and a fault of
-      // it stores RF set in any case.
-      cpu_.state.rflags &= ~flag::kRf;
+      // it stores RF set in any case. Before a debugger's breakpoint no instruction comes.
+      if (!debugger_stops_here()) cpu_.state.rflags &= ~flag::kRf;
       run_blocks();
     }
     publish(start);

@@ -63,6 +63,7 @@ class Interpreter final : public Engine {
   u32 blocked_signals() const;
   void forget_written_code();
   bool must_step() const;
+  bool debugger_stops_here() const;
   void update_attention();
   void run_blocks();
   void step_observed();

@@ -31,6 +31,25 @@ TEST(Debugging, StopsBeforeTheInstructionEachTimeAround) {
   EXPECT_EQ(m.engine.instructions(), 2u + 30u + 1u);
 }
 
+// The instruction that RF would see through has not begun: the debugger finds RF as IRET has set it.
+TEST(Debugging, FindsTheResumeFlagWhereItStops) {
+  MachineCode m;
+  m.enter_long_mode();
+  m.bus.poke<u64>(0x3008, 0x00AF9B000000FFFF);
+  m.bus.poke<u64>(0x3010, 0x00CF93000000FFFF);
+  // push 10h; push 8000h; push 10002h; push 8; push 1800h; iretq
+  m.load({0x6A, 0x10, 0x68, 0, 0x80, 0, 0, 0x68, 2, 0, 1, 0, 0x6A, 8, 0x68, 0, 0x18, 0, 0, 0x48, 0xCF});
+  m.load({0x90, 0xF4}, 0x1800);
+  m.engine.vcpu().state.gdtr = {.base = 0x3000, .limit = 0xFF};
+  const u64 target = 0x1800;
+  ASSERT_TRUE(m.engine.set_breakpoints(std::span(&target, 1)));
+  EXPECT_EQ(m.run().kind, ExitKind::Debug);
+  EXPECT_EQ(m.rip(), target);
+  EXPECT_NE(m.flags() & flag::kRf, 0u);
+  EXPECT_EQ(m.engine.step().kind, ExitKind::Debug);
+  EXPECT_EQ(m.flags() & flag::kRf, 0u);
+}
+
 TEST(Debugging, BreakpointsThatWentAwayStopNothing) {
   MachineCode m;
   load_loop(m);
