@@ -75,13 +75,15 @@ void eat_paged(sk_buff* skb, u32 n) {
 bool own_frag_list(sk_buff* skb) {
   for (sk_buff** at = &skb_shinfo(skb)->frag_list; *at != nullptr; at = &(*at)->next) {
     sk_buff* s = *at;
-    if (!skb_shared(s) && !skb_cloned(s)) continue;
-    sk_buff* own = pskb_copy(s, GFP_ATOMIC);
-    if (own == nullptr) return false;
-    own->next = s->next;
-    s->next = nullptr;
-    consume_skb(s);
-    *at = own;
+    if (skb_shared(s) || skb_cloned(s)) {
+      sk_buff* own = pskb_copy(s, GFP_ATOMIC);
+      if (own == nullptr) return false;
+      own->next = s->next;
+      s->next = nullptr;
+      consume_skb(s);
+      *at = own;
+    }
+    if (skb_shinfo(*at)->frag_list != nullptr && !own_frag_list(*at)) return false;
   }
   return true;
 }
