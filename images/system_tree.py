@@ -16,6 +16,7 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm 2>/dev/null
 mount -t tmpfs -o mode=1777 tmpfs /tmp 2>/dev/null
 mount -t tmpfs -o mode=755 tmpfs /run 2>/dev/null
 hostname xiaoma
+ip link set lo up 2>/dev/null
 [ -x /etc/rc ] && . /etc/rc
 exec setsid -c /bin/sh -l
 """
@@ -69,6 +70,38 @@ case $1 in
   stop) killall {program} 2>/dev/null ;;
   restart) $0 stop; $0 start ;;
   *) echo "usage: $0 start|stop|restart" >&2; exit 1 ;;
+esac
+"""
+# The loopback device, then a DHCP client for each card; the clients ask in the background, so that nothing waits for them.
+NETWORK = """#!/bin/sh
+case $1 in
+  start)
+    ip link set lo up
+    for card in /sys/class/net/eth*; do
+      [ -e $card ] && udhcpc -i ${card##*/} -b -t 3 -T 2 -p /run/udhcpc.${card##*/}.pid > /dev/null 2>&1 &
+    done ;;
+  stop) killall udhcpc 2>/dev/null ;;
+  restart) $0 stop; $0 start ;;
+  *) echo "usage: $0 start|stop|restart" >&2; exit 1 ;;
+esac
+"""
+# What udhcpc calls with its news in the environment: a card to clear, an address to take.
+UDHCPC = """#!/bin/sh
+case $1 in
+  deconfig)
+    ip -4 addr flush dev $interface
+    ip link set $interface up ;;
+  bound|renew)
+    ip -4 addr flush dev $interface
+    ip addr add $ip/${mask:-24} dev $interface
+    for gateway in $router; do
+      ip route replace default via $gateway dev $interface && break
+    done
+    : > /etc/resolv.conf
+    [ -z "$domain" ] || echo "search $domain" >> /etc/resolv.conf
+    for server in $dns; do
+      echo "nameserver $server" >> /etc/resolv.conf
+    done ;;
 esac
 """
 SERVICES = {'S01syslogd': ('syslogd', '-S'), 'S02klogd': ('klogd', ''), 'S50crond': ('crond', '-L /var/log/cron')}
@@ -153,6 +186,8 @@ def system_tree(busybox='/bin/busybox', bash='/bin/bash-static'):
     put_text(tree, 'etc/init.d/login', LOGIN, 0o755)
     for name, (program, options) in SERVICES.items():
         put_text(tree, 'etc/init.d/' + name, SERVICE.format(program=program, options=options), 0o755)
+    put_text(tree, 'etc/init.d/S10network', NETWORK, 0o755)
+    put_text(tree, 'etc/udhcpc/default.script', UDHCPC, 0o755)
     put_text(tree, 'etc/fstab', FSTAB)
     tree.put('etc/mtab', 0o120777, b'/proc/mounts')
     put_text(tree, 'etc/passwd', PASSWD)
