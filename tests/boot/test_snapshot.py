@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -36,7 +37,7 @@ class Snapshot(unittest.TestCase):
         with Guest(self.machine("-smp", "2"), monitor=True) as guest:
             guest.expect("# ", timeout=180)
             guest.send("i=0; while true; do i=$((i+1)); echo line $i > /tmp/f; cat /tmp/f; done | while read a b; do :; done &\n")
-            for round_number in range(10):
+            for _ in range(int(os.environ.get("XM_SNAPSHOT_ROUNDS", "10"))):
                 a, b = self.path("a"), self.path("b")
                 self.assertEqual(guest.monitor("stop").strip(), "")
                 self.assertEqual(guest.monitor(f"savevm file:{a}", timeout=120).strip(), "")
@@ -59,6 +60,39 @@ class Snapshot(unittest.TestCase):
             guest.expect("it-is-remembered", timeout=120)
             guest.send("poweroff -f\n")
             self.assertEqual(guest.wait_exit(120), 0)
+
+    def test_snapshots_inside_a_qcow2_disk(self):
+        """By name: the disk and the machine together go back, and qemu-img sees them."""
+        disk = self.path("disk.qcow2")
+        subprocess.run([XIAOMA, "img", "create", "-q", "-f", "qcow2", disk, "16M"], check=True)
+        drive = ("-drive", f"file={disk},format=qcow2,if=virtio")
+        with Guest(self.machine(*drive), monitor=True) as guest:
+            guest.expect("# ", timeout=180)
+            guest.send("echo first > /dev/vda; sync; x=old; echo ready-$((1+1))\n")
+            guest.expect("ready-2", timeout=60)
+            self.assertEqual(guest.monitor("savevm one", timeout=120).strip(), "")
+            guest.send("echo second > /dev/vda; sync; x=new; echo ready-$((2+2))\n")
+            guest.expect("ready-4", timeout=60)
+            self.assertEqual(guest.monitor("savevm two", timeout=120).strip(), "")
+            self.assertRegex(guest.monitor("info snapshots"), r"(?s)one.*two")
+            self.assertEqual(guest.monitor("loadvm one", timeout=120).strip(), "")
+            guest.send("\necho now-$x-$(head -n 1 /dev/vda)\n")
+            guest.expect("now-old-first", timeout=60)
+            self.assertEqual(guest.monitor("loadvm two", timeout=120).strip(), "")
+            guest.send("\necho now-$x-$(head -n 1 /dev/vda)\n")
+            guest.expect("now-new-second", timeout=60)
+            self.assertEqual(guest.monitor("delvm one", timeout=120).strip(), "")
+            self.assertNotIn("one", guest.monitor("info snapshots"))
+            self.assertNotEqual(guest.monitor("loadvm one", timeout=120).strip(), "")
+            guest.send("poweroff -f\n")
+            self.assertEqual(guest.wait_exit(120), 0)
+        for program in (["qemu-img"] if shutil.which("qemu-img") else []) + [f"{XIAOMA} img"]:
+            listed = subprocess.run([*program.split(), "snapshot", "-l", disk], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(listed, r"\btwo\b")
+            self.assertEqual(subprocess.run([*program.split(), "check", disk], capture_output=True).returncode, 0)
+        with Guest(self.machine(*drive, "-loadvm", "two")) as guest:
+            guest.send("\necho again-$x-$(head -n 1 /dev/vda)\n")
+            guest.expect("again-new-second", timeout=120)
 
     def test_damage_and_other_machines_are_refused(self):
         saved = self.path("small")
