@@ -23,6 +23,53 @@ constinit list_head work_list{};
 constinit spinlock_t work_lock{LockRank::WaitQueue};
 constinit wait_queue_head work_wait{};
 
+// Waiting tasklets of each processor: [0] high, [1] normal. Touched with interrupts off, by their processor only.
+struct TaskletList {
+  tasklet_struct* first = nullptr;
+  tasklet_struct** last = nullptr;
+};
+constinit TaskletList tasklets[2][kMaxCpus]{};
+
+void append(TaskletList& list, tasklet_struct* t) {
+  t->next = nullptr;
+  if (list.first == nullptr)
+    list.first = t;
+  else
+    *list.last = t;
+  list.last = &t->next;
+}
+
+void run_tasklets(u32 kind) {
+  const u64 flags = local_irq_save();
+  TaskletList& list = tasklets[kind][smp_processor_id()];
+  tasklet_struct* t = list.first;
+  list.first = nullptr;
+  local_irq_restore(flags);
+  while (t != nullptr) {
+    tasklet_struct* following = t->next;
+    // Running elsewhere or switched off: once more later.
+    if (t->disabled.load() != 0 || t->running.exchange(1) != 0) {
+      const u64 again = local_irq_save();
+      append(tasklets[kind][smp_processor_id()], t);
+      raise_softirq(kind == 0 ? HI_SOFTIRQ : TASKLET_SOFTIRQ);
+      local_irq_restore(again);
+    } else {
+      t->scheduled.store(0);
+      t->func(t);
+      t->running.store(0);
+    }
+    t = following;
+  }
+}
+
+void schedule_tasklet(tasklet_struct* t, u32 kind) {
+  if (t->scheduled.exchange(1) != 0) return;
+  const u64 flags = local_irq_save();
+  append(tasklets[kind][smp_processor_id()], t);
+  raise_softirq(kind == 0 ? HI_SOFTIRQ : TASKLET_SOFTIRQ);
+  local_irq_restore(flags);
+}
+
 int ksoftirqd(void* argument) {
   const u32 cpu = static_cast<u32>(reinterpret_cast<u64>(argument));
   set_cpus_allowed(current, 1ul << cpu);
@@ -105,7 +152,15 @@ void schedule_work(work_struct* w) {
   wake_up(work_wait);
 }
 
+void tasklet_schedule(tasklet_struct* t) { schedule_tasklet(t, 1); }
+void tasklet_hi_schedule(tasklet_struct* t) { schedule_tasklet(t, 0); }
+void tasklet_kill(tasklet_struct* t) {
+  while (t->scheduled.load() != 0 || t->running.load() != 0) sched_yield_current();
+}
+
 void softirq_init() {
+  open_softirq(HI_SOFTIRQ, [] { run_tasklets(0); });
+  open_softirq(TASKLET_SOFTIRQ, [] { run_tasklets(1); });
   for (u32 i = 0; i < nr_cpus; ++i) {
     char name[16];
     format(name, sizeof name, "ksoftirqd/%u", i);

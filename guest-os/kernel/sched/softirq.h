@@ -46,6 +46,17 @@ class [[nodiscard]] BhGuard {
   spinlock_t& lock_;
 };
 
+// A tasklet runs once for each time it is scheduled, in TASKLET_SOFTIRQ (or HI_SOFTIRQ) of the processor that scheduled
+// it, and never on two processors at once.
+struct tasklet_struct {
+  void (*func)(tasklet_struct*) = nullptr;
+  tasklet_struct* next = nullptr;
+  Atomic<u32> scheduled{0}, running{0}, disabled{0};
+};
+void tasklet_schedule(tasklet_struct* t);
+void tasklet_hi_schedule(tasklet_struct* t);
+void tasklet_kill(tasklet_struct* t);  // waits until it neither waits nor runs
+
 // Deferred work: may sleep. The item must stay alive until it has run; queueing a pending item again does nothing.
 struct work_struct {
   void (*func)(work_struct*) = nullptr;

@@ -133,22 +133,41 @@ void mouse_byte(u8 raw) {
   input_sync(&mouse);
 }
 
-IrqReturn handle_interrupt(u32, void*) {
-  bool handled = false;
-  for (int i = 0; i < 32; ++i) {
-    u8 status, data;
+// The top half takes the bytes from the controller; what they mean is found out in a tasklet.
+constexpr u32 kWaiting = 256;
+constinit u16 waiting[kWaiting]{};  // status << 8 | byte
+constinit u32 waiting_head = 0, waiting_tail = 0;
+constinit tasklet_struct decode_tasklet{};
+
+void decode_bytes(tasklet_struct*) {
+  for (;;) {
+    u16 v;
     {
       IrqGuard guard(port_lock);
-      status = inb(kStatus);
-      if ((status & kOutputFull) == 0) break;
-      data = inb(kData);
+      if (waiting_head == waiting_tail) return;
+      v = waiting[waiting_tail++ % kWaiting];
     }
-    handled = true;
-    if ((status & kFromMouse) != 0)
-      mouse_byte(data);
+    if ((v >> 8 & kFromMouse) != 0)
+      mouse_byte(static_cast<u8>(v));
     else
-      keyboard_byte(data);
+      keyboard_byte(static_cast<u8>(v));
   }
+}
+
+IrqReturn handle_interrupt(u32, void*) {
+  bool handled = false;
+  {
+    IrqGuard guard(port_lock);
+    for (int i = 0; i < 32; ++i) {
+      const u8 status = inb(kStatus);
+      if ((status & kOutputFull) == 0) break;
+      const u8 data = inb(kData);
+      handled = true;
+      if (waiting_head - waiting_tail < kWaiting)
+        waiting[waiting_head++ % kWaiting] = static_cast<u16>(status << 8 | data);
+    }
+  }
+  if (handled) tasklet_schedule(&decode_tasklet);
   const u64 now = ktime_get();
   add_entropy(&now, sizeof now);
   return handled ? IrqReturn::Handled : IrqReturn::None;
@@ -224,6 +243,7 @@ void i8042_init() {
   controller(0x60);
   send(static_cast<u8>((config | 0x41 | (mouse_there ? 2 : 0)) & ~(mouse_there ? 0x30 : 0x10)));
   describe();
+  decode_tasklet.func = decode_bytes;
   input_register(&keyboard);
   if (mouse_there) input_register(&mouse);
   request_irq(1, handle_interrupt, 0, "i8042", nullptr);
