@@ -38,7 +38,8 @@ void notify(neighbour* n, int event = kRtmNewNeigh) {
 }
 
 void arm(neighbour* n, u64 expires) {  // an armed timer holds the entry
-  if (!mod_timer(&n->timer, expires)) n->refcnt.inc();
+  n->refcnt.inc();                     // before: it may fire at once
+  if (mod_timer(&n->timer, expires)) n->refcnt.sub(1);
 }
 void disarm(neighbour* n) {
   if (del_timer(&n->timer)) n->refcnt.sub(1);

@@ -386,8 +386,10 @@ int sock_getbindtodevice(sock* sk, u64 user, int length, u64 user_length) {
   return put_option(user, user_length, name, static_cast<u32>(strlen(name)) + 1);
 }
 
+// The reference comes first: the timer may fire before mod_timer returns.
 void sk_reset_timer(sock* sk, timer_list* t, u64 expires) {
-  if (!mod_timer(t, expires)) sock_hold(sk);
+  sock_hold(sk);
+  if (mod_timer(t, expires)) sk->sk_refcnt.sub(1);
 }
 void sk_stop_timer(sock* sk, timer_list* t) {
   if (del_timer(t)) sock_put(sk);

@@ -463,9 +463,11 @@ int tcp_deliver(sk_buff* skb, const in6_addr& saddr, const in6_addr& daddr, cons
                 void (*send_ack)(sk_buff* skb, u32 seq, u32 ack, u32 win, u32 tsval, u32 tsecr, int oif, u8 tos,
                                  u32 mark));
 int tcp_do_rcv(sock* sk, sk_buff* skb);
+void tcp_fill_cb(sk_buff* skb, u8 dsfield);
 struct tcp6_ops {
   int (*connect)(sock* sk, const in6_addr& to, be16 port, int oif);
   void (*send_reset)(const sock* sk, sk_buff* skb);
+  const inet_connection_sock_af_ops* specific;
 };
 extern const tcp6_ops* tcp6_ops_ptr;
 void tcp_v4_send_reset(const sock* sk, sk_buff* skb);

@@ -92,7 +92,8 @@ void igmp_send(net_device* dev, u8 type, be32 group) {
 }
 
 void start_timer(ip_mc_list* m, u64 max_delay) {
-  if (!mod_timer(&m->timer, ktime_get() + 1 + get_random_u64() % max<u64>(max_delay, 1))) m->refcnt.inc();
+  m->refcnt.inc();  // before: it may fire at once
+  if (mod_timer(&m->timer, ktime_get() + 1 + get_random_u64() % max<u64>(max_delay, 1))) m->refcnt.sub(1);
 }
 
 void igmp_timer_expire(timer_list* t) {

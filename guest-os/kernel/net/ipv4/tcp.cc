@@ -113,7 +113,7 @@ void tcp_init_sock(sock* sk) {
   tp->mdev_us = static_cast<u32>(TCP_TIMEOUT_INIT / 1000);
   tp->reordering = static_cast<u32>(sysctl_tcp_reordering);
   tp->icsk_ca_ops = tcp_default_ca;
-  tp->icsk_af_ops = &ipv4_specific;
+  tp->icsk_af_ops = sk->sk_family == AF_INET6 && tcp6_ops_ptr != nullptr ? tcp6_ops_ptr->specific : &ipv4_specific;
   tp->is_icsk = true;
   sk->sk_state = TCP_CLOSE;
   sk->sk_sndbuf = static_cast<u32>(sysctl_tcp_wmem[1]);

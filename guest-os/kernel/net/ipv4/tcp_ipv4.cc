@@ -249,6 +249,19 @@ int tcp_v4_connect(sock* sk, be32 daddr, be16 port, int oif) {
 }
 
 // --- receive ---
+void tcp_fill_cb(sk_buff* skb, u8 dsfield) {
+  const tcphdr* th = tcp_hdr(skb);
+  tcp_skb_cb* cb = TCP_SKB_CB(skb);
+  cb->seq = ntohl(th->seq);
+  cb->end_seq = cb->seq + ((th->flags & TCPHDR_SYN) != 0) + ((th->flags & TCPHDR_FIN) != 0) + skb->len - th->doff * 4u;
+  cb->ack_seq = ntohl(th->ack_seq);
+  cb->tcp_flags = th->flags;
+  cb->sacked = 0;
+  cb->ip_dsfield = dsfield;
+  cb->eor = false;
+  cb->mstamp = 0;
+}
+
 // The socket's part: skb->data at the TCP header, slock held and not owned, or from the backlog.
 int tcp_do_rcv(sock* sk, sk_buff* skb) {
   if (likely(sk->sk_state == TCP_ESTABLISHED)) {
@@ -271,19 +284,6 @@ int tcp_do_rcv(sock* sk, sk_buff* skb) {
 }
 
 namespace {
-
-void tcp_fill_cb(sk_buff* skb, u8 dsfield) {
-  const tcphdr* th = tcp_hdr(skb);
-  tcp_skb_cb* cb = TCP_SKB_CB(skb);
-  cb->seq = ntohl(th->seq);
-  cb->end_seq = cb->seq + ((th->flags & TCPHDR_SYN) != 0) + ((th->flags & TCPHDR_FIN) != 0) + skb->len - th->doff * 4u;
-  cb->ack_seq = ntohl(th->ack_seq);
-  cb->tcp_flags = th->flags;
-  cb->sacked = 0;
-  cb->ip_dsfield = dsfield;
-  cb->eor = false;
-  cb->mstamp = 0;
-}
 
 struct Delivery {
   sk_buff* skb;
@@ -564,7 +564,7 @@ void tcp_v4_mtu_reduced(sock* sk) {
   tcp_sock* tp = tcp_sk(sk);
   if (((1u << sk->sk_state) & (TCPF_LISTEN | TCPF_CLOSE)) != 0 || sk->sk_dst_cache == nullptr) return;
   const u32 mtu = tp->mtu_probe_size;
-  ip_rt_update_pmtu(sk->sk_dst_cache, sk_daddr(sk), mtu);
+  if (sk->sk_v6_daddr.v4mapped()) ip_rt_update_pmtu(sk->sk_dst_cache, sk_daddr(sk), mtu);
   sk_dst_reset(sk);
   if (tp->icsk_af_ops->rebuild_header(sk) != 0) return;
   const u32 path = dst_mtu(sk->sk_dst_cache);

@@ -225,6 +225,15 @@ sock* tcp_create_child(const sock* listener, sk_buff* skb, request_sock* req, ds
   tp->inet_sport = htons(req->sk_num);
   tp->inet_saddr = req->sk_v6_rcv_saddr.words[3];
   tp->inet_id.store(static_cast<u32>(get_random_u64()));
+  if (listener->sk_family == AF_INET6) {
+    void* memory = kmalloc(sizeof(ipv6_pinfo), GFP_ATOMIC);
+    if (memory == nullptr) {
+      sock_put(child);
+      return overflow(LINUX_MIB_ListenDrops);
+    }
+    tp->pinet6 = new (memory) ipv6_pinfo{};
+    tp->pinet6->saddr = req->sk_v6_rcv_saddr;
+  }
   req->ops->init_child(listener, child, req, skb);
   tcp_init_xmit_timers(child);
   child->sk_state = TCP_SYN_RECV;

@@ -318,7 +318,7 @@ void tcp_reqsk_timer(timer_list* t) {
     inet_csk_reqsk_queue_drop(req);
     reqsk_put(req);
   };
-  if (listener->sk_state != TCP_LISTEN) return drop();
+  if (listener->sk_state != TCP_LISTEN || req->sk_node.empty()) return drop();  // or it has become a connection
   request_sock_queue& q = inet_csk(listener)->icsk_accept_queue;
   u32 max_retries = inet_csk(listener)->icsk_syn_retries != 0 ? inet_csk(listener)->icsk_syn_retries
                                                               : static_cast<u32>(sysctl_tcp_synack_retries);
