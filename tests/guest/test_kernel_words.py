@@ -55,6 +55,17 @@ class Words(unittest.TestCase):
         # Without the guard the kernel reads user memory: that is what the word is for.
         self.ask("nosmap", "echo ACCESS_USERSPACE > /sys/kernel/debug/provoke-crash/DIRECT; dmesg | tail -n 1", r"read 0x")
 
+    def test_ways_to_restart(self):
+        for way, status in (("acpi", 0), ("kbd", 0), ("pci", 0), ("triple", 101)):
+            with self.subTest(way=way):
+                guest = boot(f"reboot={way}")
+                try:
+                    guest.expect(rb"# ", 120)
+                    guest.send("reboot -f\n")
+                    self.assertEqual(guest.process.wait(60), status)
+                finally:
+                    guest.close()
+
     def test_panic_seconds(self):
         guest = boot("panic=2")
         try:

@@ -3,29 +3,52 @@
 // registers. [ACPI 4.8.3]
 #include "kernel/init/reboot.h"
 #include "kernel/arch/x86_64/acpi.h"
+#include "kernel/arch/x86_64/bootinfo.h"
 #include "kernel/arch/x86_64/smp.h"
 #include "kernel/fs/fs.h"
 #include "kernel/sched/clock.h"
 
 namespace xm::os {
 
-void machine_restart() {
-  local_irq_disable();
-  if (acpi_info.reset_port != 0) {
-    outb(acpi_info.reset_port, acpi_info.reset_value);
-    udelay(10000);
-  }
+namespace {
+
+void restart_by_acpi() {
+  if (acpi_info.reset_port == 0) return;
+  outb(acpi_info.reset_port, acpi_info.reset_value);
+  udelay(10000);
+}
+void restart_by_keyboard() {
   for (int i = 0; i < 100 && (inb(0x64) & 2) != 0; ++i) udelay(50);
   outb(0x64, 0xfe);
   udelay(10000);
+}
+void restart_by_pci() {
   outb(0xcf9, 0x02);
   outb(0xcf9, 0x06);
   udelay(10000);
+}
+void restart_by_triple_fault() {
   struct [[gnu::packed]] {
     u16 limit;
     u64 base;
   } none{0, 0};
   asm volatile("lidt %0; int3" : : "m"(none));
+}
+
+}  // namespace
+
+void machine_restart() {
+  local_irq_disable();
+  // reboot=acpi, kbd, pci, triple: which way comes first. Only the letter counts, as in Linux.
+  char first[16] = "";
+  command_line_value("reboot", first, sizeof first);
+  if (first[0] == 'k') restart_by_keyboard();
+  if (first[0] == 'p') restart_by_pci();
+  if (first[0] == 't') restart_by_triple_fault();
+  restart_by_acpi();
+  restart_by_keyboard();
+  restart_by_pci();
+  restart_by_triple_fault();
   machine_halt();
 }
 
