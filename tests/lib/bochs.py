@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's Bochs 2.7 as a guest: a text screen on a pseudo terminal nobody reads, COM1 on a socket. Its build has the debugger, so a script
-tells it to continue; it emulates one processor and an IDE disk."""
+tells it to continue. The disk is IDE."""
 import os
 import pty
 import re
@@ -30,7 +30,7 @@ log: {log}
 panic: action=fatal
 error: action=report
 info: action=ignore
-cpu: count=1, ips=50000000, model=corei7_haswell_4770
+cpu: count={cpus}, ips=50000000, model=corei7_haswell_4770
 clock: sync=none, time0=local
 """
 
@@ -38,14 +38,14 @@ clock: sync=none, time0=local
 class BochsGuest:
     """The part of tests/lib/guest.py's Guest that a test on another machine needs."""
 
-    def __init__(self, image):
+    def __init__(self, image, cpus=1):
         self.directory = tempfile.TemporaryDirectory(prefix="xm-bochs-")
         here = self.directory.name
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(60)
         paths = {name: os.path.join(here, name) for name in ("config", "script", "log")}
         with open(paths["config"], "w") as f:
-            f.write(CONFIG.format(rom=ROM, vga=VGA_ROM, image=image, port=listener.getsockname()[1], log=paths["log"]))
+            f.write(CONFIG.format(rom=ROM, vga=VGA_ROM, image=image, cpus=cpus, port=listener.getsockname()[1], log=paths["log"]))
         with open(paths["script"], "w") as f:
             f.write("c\n")
         self.log = paths["log"]

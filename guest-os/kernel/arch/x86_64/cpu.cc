@@ -133,6 +133,7 @@ void detect_cpu() {
     f.smap = (seven.ebx & 1u << 20) != 0;
     f.umip = (seven.ecx & 1u << 2) != 0;
   }
+  if ((one.ecx & 1u << 31) != 0) f.ac_by_popf = cpuid(0x40000000).ebx == 0x4b4d564b;  // "KVMK"
   f.invariant_tsc = ext.eax >= 0x80000007 && (cpuid(0x80000007).edx & 1u << 8) != 0;
   f.xsave_size = 512;
   if (f.xsave) {

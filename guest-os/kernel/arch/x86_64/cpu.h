@@ -9,7 +9,8 @@ namespace xm::os {
 
 struct CpuFeatures {
   bool nx, smep, smap, umip, xsave, xsaveopt, fsgsbase, tsc_deadline, x2apic, rdrand, invariant_tsc, pge, rdtscp;
-  u32 xsave_size;  // bytes of the XSAVE area for the features we enable
+  bool ac_by_popf;  // user memory is opened by POPF instead of STAC
+  u32 xsave_size;   // bytes of the XSAVE area for the features we enable
   u64 xsave_mask;
   char vendor[13];
   char brand[49];

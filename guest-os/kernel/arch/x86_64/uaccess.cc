@@ -14,11 +14,21 @@ extern "C" const xm::os::ExceptionEntry exception_table[], exception_table_end[]
 namespace xm::os {
 namespace {
 
+// A KVM that emulates kernel code in software does not know STAC and CLAC, though its CPUID offers SMAP. POPF sets AC
+// as well [SDM3 4.6.1], and every emulator has it; it is the slower way.
 inline void user_access_begin() {
-  if (cpu_features.smap) asm volatile("stac" : : : "memory");
+  if (!cpu_features.smap) return;
+  if (cpu_features.ac_by_popf)
+    asm volatile("pushfq; orl $0x40000, (%%rsp); popfq" : : : "memory", "cc");
+  else
+    asm volatile("stac" : : : "memory");
 }
 inline void user_access_end() {
-  if (cpu_features.smap) asm volatile("clac" : : : "memory");
+  if (!cpu_features.smap) return;
+  if (cpu_features.ac_by_popf)
+    asm volatile("pushfq; andl $0xfffbffff, (%%rsp); popfq" : : : "memory", "cc");
+  else
+    asm volatile("clac" : : : "memory");
 }
 
 inline u64 raw_copy(void* to, const void* from, u64 n) {
