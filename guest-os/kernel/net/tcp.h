@@ -441,7 +441,7 @@ TcpTwStatus tcp_timewait_state_process(inet_timewait_sock* tw, sk_buff* skb, u32
 void tcp_time_wait(sock* sk, u8 state, u64 timeout);
 void inet_twsk_deschedule_put(inet_timewait_sock* tw);
 // The child of a completed handshake, the listener or null as in Linux; *reset: the segment deserves a reset.
-sock* tcp_check_req(sock* listener, sk_buff* skb, request_sock* req, bool* reset);
+sock* tcp_check_req(sock* listener, sk_buff* skb, request_sock* req, bool* reset, bool* stolen);
 sock* tcp_create_child(const sock* listener, sk_buff* skb, request_sock* req, dst_entry* dst, bool* own_req);
 void tcp_child_process(sock* child, sk_buff* skb);
 

@@ -291,6 +291,7 @@ struct Delivery {
   const in6_addr& daddr;
   const tcp_request_sock_ops* ops;
   void (*send_reset)(const sock* sk, sk_buff* skb);
+  void (*send_ack)(sk_buff* skb, u32 seq, u32 ack, u32 win, u32 tsval, u32 tsecr, int oif, u8 tos, u32 mark);
 };
 
 int drop(sk_buff* skb, SkbDropReason why) {
@@ -343,17 +344,17 @@ int deliver_request(const Delivery& d, request_sock* req) {
     return drop(skb, SKB_DROP_NO_SOCKET);
   }
   sock_hold(listener);
-  bool reset;
-  sock* child = tcp_check_req(listener, skb, req, &reset);
+  bool reset, stolen;
+  sock* child = tcp_check_req(listener, skb, req, &reset, &stolen);
   if (child != nullptr) {
     finish_child(listener, child, skb);
-  } else {
+  } else if (!stolen) {
     if (reset) d.send_reset(listener, skb);
     kfree_skb(skb);
   }
   reqsk_put(req);
   sock_put(listener);
-  return 0;
+  return stolen ? tcp_deliver(skb, d.saddr, d.daddr, d.ops, d.send_reset, d.send_ack) : 0;
 }
 
 }  // namespace
@@ -362,7 +363,7 @@ int tcp_deliver(sk_buff* skb, const in6_addr& saddr, const in6_addr& daddr, cons
                 void (*send_reset)(const sock* sk, sk_buff* skb),
                 void (*send_ack)(sk_buff* skb, u32 seq, u32 ack, u32 win, u32 tsval, u32 tsecr, int oif, u8 tos,
                                  u32 mark)) {
-  const Delivery d{skb, saddr, daddr, ops, send_reset};
+  const Delivery d{skb, saddr, daddr, ops, send_reset, send_ack};
   const tcphdr* th = tcp_hdr(skb);
   const int dif = static_cast<int>(skb->skb_iif);
   sock_common* s = nullptr;

@@ -291,13 +291,13 @@ sock* tcp_create_child(const sock* listener, sk_buff* skb, request_sock* req, ds
 }
 
 // A segment for a request. Returns the child that it completes (locked), or null: then *reset asks for a reset.
-sock* tcp_check_req(sock* listener, sk_buff* skb, request_sock* req, bool* reset) {
+sock* tcp_check_req(sock* listener, sk_buff* skb, request_sock* req, bool* reset, bool* stolen) {
   const tcphdr* th = tcp_hdr(skb);
   const tcp_skb_cb* cb = TCP_SKB_CB(skb);
   const u8 flag = th->flags & (TCPHDR_RST | TCPHDR_SYN | TCPHDR_ACK);
   tcp_options_received o;
   bool paws_reject = false;
-  *reset = false;
+  *reset = *stolen = false;
   if (th->doff > sizeof(tcphdr) / 4) {
     o.tstamp_ok = true;
     tcp_parse_options(skb, &o, nullptr, nullptr);
@@ -334,7 +334,9 @@ sock* tcp_check_req(sock* listener, sk_buff* skb, request_sock* req, bool* reset
   bool own_req = false;
   sock* child = tcp_create_child(listener, skb, req, nullptr, &own_req);
   if (child == nullptr) {
-    if (sysctl_tcp_abort_on_overflow != 0) {
+    if (req->sk_node.empty()) {
+      *stolen = true;  // another processor made the connection of it
+    } else if (sysctl_tcp_abort_on_overflow != 0) {
       *reset = true;
       inet_csk_reqsk_queue_drop(req);
     } else {
