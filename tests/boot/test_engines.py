@@ -117,6 +117,12 @@ class Lockstep(OwnSystem):
                        "interp,interp", "-budget", "10s")
         self.assertEqual((done.returncode, done.stderr), (124, ""))
 
+    @unittest.skipUnless(kvm_usable(), "no usable /dev/kvm")
+    def test_kvm_follows_the_firmware_and_the_start_of_the_kernel(self):
+        done = refused("-m", "64", "-kernel", KERNEL, "-append", "console=ttyS0", "-serial", "null", "-lockstep",
+                       "interp,kvm", "-budget", "15s")
+        self.assertEqual((done.returncode, done.stderr), (124, ""))
+
 
 class Bench(unittest.TestCase):
     def test_one_round(self):

@@ -9,7 +9,7 @@
 namespace xm::cpu {
 
 // RAM from 0, nothing else; ports read as ones.
-class FlatBus final : public BusPort {
+class FlatBus : public BusPort {
  public:
   explicit FlatBus(u64 bytes)
       : bytes_(bytes), ram_(new u8[bytes]()), marks_(new std::atomic<u8>[bytes / kPageSize]()) {}
