@@ -71,6 +71,9 @@ Result<void> handle_machine(Config& config, const std::string& value) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       return Error{"unknown property '" + key + "': -machine"};
     }
+    if ((key == "kernel_irqchip" || key == "kernel-irqchip") && property != "off")
+      return Error{"not supported: " + key + "=" + property +
+                   ": -machine; the interrupt controllers are in user space, so that engines can change: use off"};
   }
   return {};
 }

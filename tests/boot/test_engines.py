@@ -43,6 +43,13 @@ class Choice(unittest.TestCase):
         self.assertEqual(done.returncode, 125)
         self.assertRegex(done.stderr, r"^xiaoma: error: .*jit.*interp\n$")
 
+    def test_interrupt_controllers_in_the_kernel_are_refused(self):
+        for value in ("on", "split"):
+            done = refused("-machine", f"pc,kernel_irqchip={value}")
+            self.assertEqual(done.returncode, 125)
+            self.assertRegex(done.stderr, rf"^xiaoma: error: [^\n]*kernel_irqchip={value}[^\n]*\n$")
+        self.assertEqual(refused("-machine", "pc,kernel_irqchip=off", "-budget", "1s").returncode, 124)
+
     def test_switch_needs_one_event_and_an_engine(self):
         for words in ("serial=x", "engine=kvm", "engine=tcg,serial=x", "engine=interp,serial=x,insns=5"):
             done = refused("-switch-at", words)
