@@ -58,7 +58,7 @@ CHECKS = [
     ('stty', 'stty -a | head -1', 0, r'speed'),
     ('ulimit', 'sh -c "ulimit -n 20; ulimit -n"', 0, r'^20$'),
 ]
-PROGRAMS = ('process', 'threads', 'events', 'unix_sockets', 'ipc')
+PROGRAMS = ('process', 'threads', 'events', 'unix_sockets', 'ipc', 'tracing')
 COMPILERS = {'glibc': ['gcc', '-static'], 'musl': ['musl-gcc', '-static'], 'glibc32': ['gcc', '-m32', '-static']}
 
 
@@ -68,8 +68,8 @@ def build_programs(directory):
     built = []
     for libc, compiler in COMPILERS.items():
         for name in PROGRAMS:
-            if (libc, name) == ('glibc32', 'ipc'):
-                continue  # 32-bit programs call System V IPC through ipc(2), which is not there yet
+            if libc == 'glibc32' and name in ('ipc', 'tracing'):
+                continue  # ipc(2) and 32-bit tracers are not there yet
             target = os.path.join(directory, f'{name}-{libc}')
             command = [*compiler, '-O1', '-w', '-pthread', '-o', target, os.path.join(HERE, 'programs', name + '.c')]
             try:

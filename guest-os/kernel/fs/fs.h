@@ -293,7 +293,8 @@ struct vfsmount {
   u32 mnt_id = 0;
   char* mnt_devname = nullptr;
   Atomic<s32> mnt_count{1};
-  list_head mnt_list;  // all mounts of the namespace, in order
+  list_head mnt_list;                      // all mounts, in order
+  struct mnt_namespace* mnt_ns = nullptr;  // null: in no tree
   bool attached = false;
 };
 struct path {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Super blocks, the list of file system types, and the mount tree. A mount hangs on a dentry of its parent mount;
-// mount_lock protects the tree. GAP: one mount namespace; propagation types are accepted and have no effect.
+// mount_lock protects the tree. Each mount namespace has a tree of its own. GAP: propagation types are accepted and
+// have no effect.
 #include "kernel/fs/blockdev.h"
+#include "kernel/fs/ext4/chunk_list.h"
 #include "kernel/fs/file_table.h"
 #include "kernel/fs/fs.h"
 #include "kernel/fs/mount.h"
@@ -17,6 +19,7 @@ constinit file_system_type* file_systems = nullptr;
 constinit list_head super_blocks{};
 constinit list_head mount_list{};
 constinit vfsmount* root_mount = nullptr;
+constinit mnt_namespace init_mnt_ns{};
 
 namespace {
 
@@ -38,6 +41,14 @@ bool has_writers(super_block* sb) {
   SpinGuard guard(sb->s_inode_lock);
   for (const inode* i : entries<&inode::i_sb_list>(sb->s_inodes)) {
     if (S_ISREG(i->i_mode) && (i->i_writecount.load() > 0 || i->i_nlink == 0)) return true;
+  }
+  return false;
+}
+
+// In whatever namespace.
+bool is_mountpoint(const dentry* d) {
+  for (const vfsmount* m : entries<&vfsmount::mnt_list>(mount_list)) {
+    if (m->attached && m->mnt_mountpoint == d && m->mnt_parent != m) return true;
   }
   return false;
 }
@@ -70,6 +81,7 @@ void attach_mount(vfsmount* m, const path& at) {
   m->mnt_parent = at.mnt;
   m->mnt_mountpoint = at.dentry_;
   at.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
+  m->mnt_ns = at.mnt->mnt_ns;
   m->attached = true;
   list_add_tail(&m->mnt_list, &mount_list);
 }
@@ -105,7 +117,7 @@ long remount_super(const path& at, u64 flags, const char* data) {
 }
 
 long move_mount_to(const path& from, const path& at) {
-  if (from.dentry_ != from.mnt->mnt_root || from.mnt == root_mount) return -EINVAL;
+  if (from.dentry_ != from.mnt->mnt_root || from.mnt == from.mnt->mnt_ns->root) return -EINVAL;
   if (S_ISDIR(from.dentry_->d_inode->i_mode) != S_ISDIR(at.dentry_->d_inode->i_mode)) return -ENOTDIR;
   for (const vfsmount* p = at.mnt;; p = p->mnt_parent) {
     if (p == from.mnt) return -ELOOP;
@@ -116,11 +128,10 @@ long move_mount_to(const path& from, const path& at) {
   {
     SpinGuard guard(mount_lock);
     old = {from.mnt->mnt_parent, from.mnt->mnt_mountpoint};
-    if (mount_on(old.mnt, old.dentry_) == from.mnt) old.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
     from.mnt->mnt_parent = at.mnt;
     from.mnt->mnt_mountpoint = at.dentry_;
     at.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
-    if (mount_on(old.mnt, old.dentry_) != nullptr) old.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
+    if (!is_mountpoint(old.dentry_)) old.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
   }
   path_put(old);
   return 0;
@@ -397,7 +408,7 @@ long do_mount(const char* source, const char* target, const char* type, u64 flag
 long do_umount(const path& p, u32 flags) {
   vfsmount* m = p.mnt;
   if (p.dentry_ != m->mnt_root || !m->attached) return -EINVAL;
-  if (m == root_mount) return -EBUSY;
+  if (m->mnt_ns != nullptr && m == m->mnt_ns->root) return -EBUSY;
   path up;
   {
     SpinGuard guard(mount_lock);
@@ -406,8 +417,8 @@ long do_umount(const path& p, u32 flags) {
     list_del(&m->mnt_list);
     m->attached = false;
     up = {m->mnt_parent, m->mnt_mountpoint};
-    if (mount_on(up.mnt, up.dentry_) == nullptr) up.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
     m->mnt_parent = m;
+    if (!is_mountpoint(up.dentry_)) up.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
   }
   path_put(up);
   mntput(m);
@@ -422,7 +433,8 @@ long do_pivot_root(const char* new_name, const char* old_name) {
     return error;
   }
   long error = 0;
-  vfsmount* old_root = root_mount;
+  mnt_namespace* ns = fresh.mnt->mnt_ns;
+  vfsmount* old_root = ns->root;
   if (fresh.dentry_ != fresh.mnt->mnt_root)
     error = -EINVAL;
   else if (fresh.mnt == old_root)
@@ -438,7 +450,8 @@ long do_pivot_root(const char* new_name, const char* old_name) {
       old_root->mnt_parent = old_place.mnt;
       old_root->mnt_mountpoint = old_place.dentry_;
       old_place.dentry_->d_flags.fetch_or(DCACHE_MOUNTED);
-      root_mount = fresh.mnt;
+      ns->root = fresh.mnt;
+      if (ns == &init_mnt_ns) root_mount = fresh.mnt;
     }
     path_get(old_place);
     path_put(gone);
@@ -493,7 +506,91 @@ void set_root_mount(vfsmount* m) {
   m->attached = true;
   m->mnt_parent = m;
   list_add_tail(&m->mnt_list, &mount_list);
-  root_mount = m;
+  m->mnt_ns = &init_mnt_ns;
+  init_mnt_ns.root = root_mount = m;
+}
+
+namespace {
+
+struct MountCopy {
+  vfsmount *from, *to;
+};
+
+vfsmount* copy_of(const chunk_list<MountCopy>& copies, const vfsmount* m) {
+  vfsmount* found = nullptr;
+  const_cast<chunk_list<MountCopy>&>(copies).for_each([&](const MountCopy& c) {
+    if (c.from == m) found = c.to;
+  });
+  return found;
+}
+
+void move_path(const chunk_list<MountCopy>& copies, path& p) {
+  vfsmount* to = copy_of(copies, p.mnt);
+  if (to == nullptr) return;
+  vfsmount* old = p.mnt;
+  p.mnt = mntget(to);
+  mntput(old);
+}
+
+}  // namespace
+
+mnt_namespace* copy_mnt_ns(fs_struct* fs) {
+  const mnt_namespace* old = fs->root.mnt->mnt_ns;
+  mnt_namespace* ns = knew<mnt_namespace>();
+  if (ns == nullptr) return nullptr;
+  chunk_list<MountCopy> copies;
+  {
+    SpinGuard guard(mount_lock);
+    for (vfsmount* m : entries<&vfsmount::mnt_list>(mount_list)) {
+      if (m->mnt_ns == old && m->attached) copies.add({mntget(m), nullptr});
+    }
+  }
+  copies.for_each([&](MountCopy& c) {
+    c.to = new_mount(c.from->mnt_sb, c.from->mnt_root, c.from->mnt_devname);
+    c.to->mnt_sb->s_active.inc();
+    c.to->mnt_flags = c.from->mnt_flags;
+    c.to->mnt_ns = ns;
+  });
+  copies.for_each([&](MountCopy& c) {
+    vfsmount* parent = c.from->mnt_parent == c.from ? nullptr : copy_of(copies, c.from->mnt_parent);
+    if (parent != nullptr) path_get({parent, c.from->mnt_mountpoint});
+    SpinGuard guard(mount_lock);
+    if (parent != nullptr) {
+      c.to->mnt_parent = parent;
+      c.to->mnt_mountpoint = c.from->mnt_mountpoint;
+    }
+    c.to->attached = true;
+    list_add_tail(&c.to->mnt_list, &mount_list);
+    if (c.from == old->root) ns->root = c.to;
+  });
+  move_path(copies, fs->root);
+  move_path(copies, fs->pwd);
+  copies.for_each([](const MountCopy& c) { mntput(c.from); });
+  return ns;
+}
+
+void put_mnt_ns(mnt_namespace* ns) {
+  if (!ns->count.dec_and_test()) return;
+  for (;;) {
+    vfsmount* found = nullptr;
+    path up;
+    {
+      SpinGuard guard(mount_lock);
+      for (vfsmount* m : entries<&vfsmount::mnt_list>(mount_list)) {
+        if (m->mnt_ns == ns) found = m;  // the youngest first
+      }
+      if (found == nullptr) break;
+      list_del(&found->mnt_list);
+      found->attached = false;
+      found->mnt_ns = nullptr;
+      if (found->mnt_parent != found) up = {found->mnt_parent, found->mnt_mountpoint};
+      found->mnt_parent = found;
+      if (up.mnt != nullptr && !is_mountpoint(up.dentry_)) up.dentry_->d_flags.fetch_and(~DCACHE_MOUNTED);
+    }
+    path_put(up);
+    mntput(found);
+  }
+  kdelete(ns);
 }
 
 }  // namespace xm::os

@@ -264,7 +264,7 @@ void make_name(TextBuffer& out, int sig) {
       case 'd': out.print("1"); break;
       case 's': out.print("%d", sig); break;
       case 't': out.print("%ld", static_cast<long>(ktime_get_real() / kNsPerSec)); break;
-      case 'h': out.print("%s", uts_nodename); break;
+      case 'h': out.print("%s", current->uts_ns->nodename); break;
       case 'e':
       case 'f': out.print("%s", current->comm); break;
       case 'c': out.print("%lu", current->signal->rlim[RLIMIT_CORE].cur); break;

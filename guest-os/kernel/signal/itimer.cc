@@ -22,9 +22,35 @@ u64 real_timer_fired(hrtimer* t) {
   return next;
 }
 
+// Is the signal of this expiry in the queue? Not when it is ignored, or when the same classic signal was there already.
+bool is_queued(const posix_timer* p) {
+  IrqGuard guard(tasklist_lock);
+  SpinGuard signals(p->target->sighand->siglock);
+  sigpending* const both[] = {&p->target->pending, &p->target->signal->shared_pending};
+  for (sigpending* list : both) {
+    for (const sigqueue* q : entries<&sigqueue::list>(list->list)) {
+      if (q->info.si_code == SI_TIMER && q->info.timer.si_tid == p->id) return true;
+    }
+  }
+  return false;
+}
+
+// The first expiry after now; those that are over already are overruns.
+u64 forward(posix_timer* p, u64 from) {
+  const u64 now = ktime_get();
+  u64 next = from + p->interval;
+  if (next <= now) {
+    const u64 missed = (now - next) / p->interval + 1;
+    p->overruns += missed;
+    next += missed * p->interval;
+  }
+  return next;
+}
+
+// A periodic timer starts again when its signal is taken: however short the interval, it costs no more than the program
+// that handles it.
 u64 posix_timer_fired(hrtimer* t) {
   posix_timer* p = container_of(t, posix_timer, timer);
-  p->queued_signal = true;
   if (p->notify == SIGEV_NONE) return 0;
   siginfo info{};
   info.si_signo = p->signo;
@@ -32,16 +58,13 @@ u64 posix_timer_fired(hrtimer* t) {
   info.timer.si_tid = p->id;
   info.timer.si_overrun = 0;
   info.timer.si_value = p->value;
+  p->fired_at = t->expires;
+  p->queued_signal = true;
   send_signal(p->signo, &info, p->target, p->notify != SIGEV_THREAD_ID);
-  if (p->interval == 0) return 0;
-  const u64 now = ktime_get();
-  u64 next = t->expires + p->interval;
-  if (next <= now) {
-    const u64 missed = (now - next) / p->interval + 1;
-    p->overruns += missed;
-    next += missed * p->interval;
-  }
-  return next;
+  if (p->interval == 0 || is_queued(p)) return 0;
+  constexpr u64 kLeastIgnored = 10000000;
+  p->queued_signal = false;
+  return max(forward(p, t->expires), ktime_get() + min(kLeastIgnored, p->interval * 1000));
 }
 
 }  // namespace
@@ -87,13 +110,19 @@ void exit_posix_timers(signal_struct* s) {
 }
 
 // The signal of a timer was taken: its overruns since then are what timer_getoverrun says.
-void posix_timer_requeue(const siginfo& info) {
+void posix_timer_requeue(const siginfo& info) {  // siglock is held
   for (posix_timer* t : entries<&posix_timer::link>(current->signal->posix_timers)) {
-    if (t->id != info.timer.si_tid) continue;
-    t->last_overrun = t->overruns;
-    t->overruns = 0;
+    if (t->id != info.timer.si_tid || !t->queued_signal) continue;
     t->queued_signal = false;
+    t->overruns = 0;
+    if (t->interval != 0) hrtimer_start(&t->timer, forward(t, t->fired_at));
+    t->last_overrun = t->overruns;
   }
+}
+
+u64 posix_timer_remaining(const posix_timer* t) {
+  if (!t->queued_signal || t->interval == 0) return hrtimer_remaining(&t->timer);
+  return t->interval - (ktime_get() - t->fired_at) % t->interval;
 }
 
 void run_cpu_timers(task_struct* t, bool user, u64 ns) {

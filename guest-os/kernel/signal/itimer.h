@@ -17,9 +17,11 @@ struct posix_timer {
   u64 value = 0, interval = 0;
   u64 overruns = 0, last_overrun = 0;
   bool queued_signal = false;
+  u64 fired_at = 0;  // the expiry whose signal waits
   task_struct* target = nullptr;
 };
 posix_timer* find_posix_timer(int id);
+u64 posix_timer_remaining(const posix_timer* t);
 Result<posix_timer*> posix_timer_create(int clock, int notify, int signo, u64 value, task_struct* target);
 void posix_timer_delete(posix_timer* t);
 

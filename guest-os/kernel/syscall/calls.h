@@ -45,6 +45,8 @@ long sys_mount_setattr(int dfd, const char* name, u32 flags, u64 attributes, u64
 // fs/fhandle.cc
 long sys_name_to_handle_at(int dfd, const char* name, u64 handle, int* mount_id, int flags);
 long sys_open_by_handle_at(int mount_fd, u64 handle, u32 flags);
+// task/namespaces.cc
+long sys_unshare(u64 flags);
 // aio.cc
 long sys_io_setup(u32 room, u64* id);
 long sys_io_destroy(u64 id);
@@ -348,8 +350,6 @@ long sys_getrusage(int who, rusage_abi* out);
 long sys_vhangup();
 
 #define UTSNAME_RELEASE "6.1.0-xiaoma"
-extern char uts_nodename[65];
-extern char uts_domainname[65];
 constexpr const char* kUtsVersion = "#1 SMP PREEMPT Xiaoma";
 
 }  // namespace xm::os

@@ -50,6 +50,7 @@ long sys_rt_sigqueueinfo(int pid, int sig, const siginfo* user) {
   TRY_INT(get_user(info, user));
   if ((info.si_code >= 0 || info.si_code == SI_TKILL) && current->tgid != pid) return -EPERM;
   info.si_signo = sig;
+  if (pid <= 0) return -ESRCH;  // one process, never a group
   return kill_something(pid, sig, &info);
 }
 long sys_rt_tgsigqueueinfo(int tgid, int tid, int sig, const siginfo* user) {

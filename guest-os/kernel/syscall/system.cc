@@ -16,17 +16,14 @@
 
 namespace xm::os {
 
-constinit char uts_nodename[65] = "xiaoma";
-constinit char uts_domainname[65] = "(none)";
-
 long sys_uname(char* out) {
   char u[6][65]{};
   copy_string(u[0], "Linux", 65);
-  copy_string(u[1], uts_nodename, 65);
+  copy_string(u[1], current->uts_ns->nodename, 65);
   copy_string(u[2], UTSNAME_RELEASE, 65);
   copy_string(u[3], kUtsVersion, 65);
   copy_string(u[4], (current->personality & 0xff) == 8 ? "i686" : "x86_64", 65);
-  copy_string(u[5], uts_domainname, 65);
+  copy_string(u[5], current->uts_ns->domainname, 65);
   return copy_to_user(out, u, sizeof u);
 }
 
@@ -40,8 +37,8 @@ long set_name(char* to, const char* name, int n) {
   return 0;
 }
 }  // namespace
-long sys_sethostname(const char* name, int n) { return set_name(uts_nodename, name, n); }
-long sys_setdomainname(const char* name, int n) { return set_name(uts_domainname, name, n); }
+long sys_sethostname(const char* name, int n) { return set_name(current->uts_ns->nodename, name, n); }
+long sys_setdomainname(const char* name, int n) { return set_name(current->uts_ns->domainname, name, n); }
 
 long sys_sysinfo(u64 out) {
   struct {

@@ -256,12 +256,13 @@ long sys_timer_create(int clock, u64 event, int* id) {
 
 namespace {
 itimerspec_abi timer_state(const posix_timer* t) {
-  return {ns_to_timespec(t->interval), ns_to_timespec(hrtimer_remaining(&t->timer))};
+  return {ns_to_timespec(t->interval), ns_to_timespec(posix_timer_remaining(t))};
 }
 }  // namespace
 
 long sys_timer_settime(int id, int flags, const itimerspec_abi* user, itimerspec_abi* old) {
   itimerspec_abi v;
+  if (user == nullptr) return -EINVAL;
   TRY_INT(get_user(v, user));
   const s64 value = TRY_INT(timespec_to_ns(v.value)), interval = TRY_INT(timespec_to_ns(v.interval));
   posix_timer* t = find_posix_timer(id);
@@ -270,6 +271,7 @@ long sys_timer_settime(int id, int flags, const itimerspec_abi* user, itimerspec
   hrtimer_cancel(&t->timer);
   t->interval = static_cast<u64>(interval);
   t->overruns = t->last_overrun = 0;
+  t->queued_signal = false;
   if (value != 0) {
     u64 expires = ktime_get() + static_cast<u64>(value);
     if ((flags & kTimerAbstime) != 0)

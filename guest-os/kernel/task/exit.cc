@@ -273,6 +273,7 @@ void do_exit(int code) {
     }
     put_fs(fs);
   }
+  exit_namespaces(t);
   if (last && t->signal->leader) disassociate_ctty();
   exit_notify(t, last);
   preempt_disable();

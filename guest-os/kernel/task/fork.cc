@@ -72,6 +72,10 @@ task_struct* dup_task_struct(const task_struct* from) {
   memcpy(t->thread.tls_array, from->thread.tls_array, sizeof t->thread.tls_array);
   t->thread_flags.store(from->thread_flags.load() & (TIF_COMPAT | TIF_SECCOMP | TIF_NOTSC));
   t->seccomp = seccomp_get(from->seccomp);
+  t->uts_ns = from->uts_ns;
+  t->uts_ns->count.inc();
+  t->mnt_ns = from->mnt_ns;
+  t->mnt_ns->count.inc();
   memcpy(t->thread.debug_address, from->thread.debug_address, sizeof t->thread.debug_address);
   t->thread.debug_control = from->thread.debug_control;
   t->flags = (from->flags & PF_KTHREAD) | PF_FORKNOEXEC;
@@ -83,6 +87,7 @@ void free_task(task_struct* t) {
   free_kernel_stack(t->stack);
   fpu_free(t->thread.fpu);
   seccomp_put(t->seccomp);
+  exit_namespaces(t);
   t->~task_struct();
   kmem_cache_free(task_cache, t);
 }
@@ -107,6 +112,22 @@ int copy_fs(u64 flags, task_struct* t) {
   }
   t->fs = fs_alloc(current->fs);
   return t->fs == nullptr ? -ENOMEM : 0;
+}
+
+int copy_namespaces(u64 flags, task_struct* t) {
+  if ((flags & CLONE_NEWUTS) != 0) {
+    uts_namespace* ns = copy_uts_ns(current->uts_ns);
+    if (ns == nullptr) return -ENOMEM;
+    put_uts_ns(t->uts_ns);
+    t->uts_ns = ns;
+  }
+  if ((flags & CLONE_NEWNS) != 0) {
+    mnt_namespace* ns = copy_mnt_ns(t->fs);
+    if (ns == nullptr) return -ENOMEM;
+    put_mnt_ns(t->mnt_ns);
+    t->mnt_ns = ns;
+  }
+  return 0;
 }
 
 int copy_sighand(u64 flags, task_struct* t) {
@@ -221,10 +242,10 @@ int check_flags(const CloneRequest& r) {
   if ((f & CLONE_SIGHAND) != 0 && (f & CLONE_VM) == 0) return -EINVAL;
   if ((f & CLONE_PARENT) != 0 && (current->signal->flags & SIGNAL_UNKILLABLE) != 0) return -EINVAL;
   if ((f & (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND)) == (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND)) return -EINVAL;
-  if ((f & (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
-            CLONE_NEWNET)) != 0) {
-    return capable(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;  // GAP: namespaces come with the second half
-  }
+  constexpr u64 kKnown = CLONE_NEWNS | CLONE_NEWUTS;
+  constexpr u64 kRefused = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+  if ((f & (kKnown | kRefused)) != 0 && !capable(CAP_SYS_ADMIN)) return -EPERM;
+  if ((f & kRefused) != 0) return -EINVAL;
   if ((f & CLONE_PIDFD) != 0 && (f & (CLONE_DETACHED | CLONE_THREAD)) != 0) return -EINVAL;
   return 0;
 }
@@ -348,6 +369,7 @@ long do_clone(const CloneRequest& r) {
   t->pids_charge->inc();
   int error = copy_files(r.flags, t);
   if (error == 0) error = copy_fs(r.flags, t);
+  if (error == 0 && r.thread_fn == nullptr) error = copy_namespaces(r.flags, t);
   if (error == 0) error = copy_sighand(r.flags, t);
   if (error == 0) error = copy_signal(r.flags, t);
   if (error == 0 && r.thread_fn == nullptr) error = copy_mm(r.flags, t);

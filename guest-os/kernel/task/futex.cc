@@ -45,14 +45,15 @@ int make_key(u64 address, bool is_private, Key& key) {
   if (!access_ok(address, 4)) return -EFAULT;
   mm_struct* mm = current->mm;
   if (!is_private) {
-    ReadGuard guard(mm->mmap_lock);
-    const vm_area_struct* v = find_vma(mm, address);
-    if (v == nullptr || v->vm_start > address) return -EFAULT;
-    if ((v->vm_flags & VM_SHARED) != 0 && v->vm_file != nullptr) {
-      key.object = reinterpret_cast<u64>(v->vm_file->f_mapping);
-      key.offset = address - v->vm_start + (v->vm_pgoff << kPageShift);
-      return 0;
-    }
+    auto got = get_user_page(mm, address, true);
+    if (!got.ok()) got = get_user_page(mm, address, false);
+    if (!got.ok()) return -EFAULT;
+    page* p = got.value();
+    const address_space* mapping = p->test(PG_anon) ? nullptr : p->mapping;
+    key.object = reinterpret_cast<u64>(mapping);
+    key.offset = (p->index << kPageShift) + (address & (kPageSize - 1));
+    put_page(p);
+    if (mapping != nullptr) return 0;
   }
   key = {reinterpret_cast<u64>(mm), address};
   return 0;

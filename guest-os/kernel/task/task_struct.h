@@ -14,12 +14,12 @@
 #include "kernel/sched/wait.h"
 #include "kernel/signal/signal_types.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/namespaces.h"
 
 namespace xm::os {
 
 struct files_struct;
 struct fs_struct;
-struct nsproxy;
 struct futex_waiter;
 struct sem_undo_list;
 struct seccomp_filter;
@@ -114,7 +114,8 @@ struct task_struct {
   mm_struct* active_mm = nullptr;
   fs_struct* fs = nullptr;
   files_struct* files = nullptr;
-  nsproxy* nsproxy_ = nullptr;
+  uts_namespace* uts_ns = &init_uts_ns;
+  mnt_namespace* mnt_ns = &init_mnt_ns;
 
   // Signals.
   signal_struct* signal = nullptr;

@@ -236,12 +236,15 @@ void show_vmstat(TextBuffer& out, void*) {
 
 // --- /proc/sys ---
 void show_text(TextBuffer& out, void* data) { out.print("%s\n", static_cast<const char*>(data)); }
-int store_hostname(const char* text, size_t n, void* data) {
+using UtsName = char (uts_namespace::*)[65];
+constinit UtsName uts_namespace_names[2] = {&uts_namespace::nodename, &uts_namespace::domainname};
+void show_uts(TextBuffer& out, void* data) { out.print("%s\n", current->uts_ns->**static_cast<UtsName*>(data)); }
+int store_uts(const char* text, size_t n, void* data) {
   if (!capable(CAP_SYS_ADMIN)) return -EPERM;
   while (n > 0 && text[n - 1] == '\n') --n;
   char name[65]{};
   memcpy(name, text, min<size_t>(n, 64));
-  memcpy(data, name, sizeof name);
+  memcpy(current->uts_ns->**static_cast<UtsName*>(data), name, sizeof name);
   return 0;
 }
 void show_pid_max(TextBuffer& out, void*) { out.print("%d\n", pid_max); }
@@ -330,8 +333,8 @@ void create_sysctls() {
                                         "sys/fs/file-max",
                                         "sys/vm/panic_on_oom"};
   for (u32 i = 0; i < 16; ++i) proc_create_number(names[i], i < 2 ? 0444 : 0644, &number_rows[i]);
-  proc_create(&proc_root, "sys/kernel/hostname", 0644, show_text, store_hostname, uts_nodename);
-  proc_create(&proc_root, "sys/kernel/domainname", 0644, show_text, store_hostname, uts_domainname);
+  proc_create(&proc_root, "sys/kernel/hostname", 0644, show_uts, store_uts, &uts_namespace_names[0]);
+  proc_create(&proc_root, "sys/kernel/domainname", 0644, show_uts, store_uts, &uts_namespace_names[1]);
   proc_create(&proc_root, "sys/kernel/osrelease", 0444, show_text, nullptr, const_cast<char*>(UTSNAME_RELEASE));
   proc_create(&proc_root, "sys/kernel/ostype", 0444, show_text, nullptr, const_cast<char*>("Linux"));
   proc_create(&proc_root, "sys/kernel/version", 0444, show_text, nullptr, const_cast<char*>(kUtsVersion));
@@ -400,6 +403,7 @@ void for_each_mount(const path& root, Visit visit) {
   char* buffer = static_cast<char*>(kmalloc(kPathMax));
   if (buffer == nullptr) return;
   for (vfsmount* m : entries<&vfsmount::mnt_list>(mount_list)) {
+    if (m->mnt_ns != root.mnt->mnt_ns) continue;
     const char* where = d_path({m, m->mnt_root}, root, buffer, kPathMax);
     if (where != nullptr) visit(m, where);
   }
