@@ -66,6 +66,9 @@ class Words(unittest.TestCase):
                 finally:
                     guest.close()
 
+    def test_noxsave(self):
+        self.ask("noxsave", "i=0; while [ $i -lt 20 ]; do echo 'scale=3; 22/7' | bc; i=$((i+1)); done | uniq -c", r"^ +20 3.142$")
+
     def test_panic_seconds(self):
         guest = boot("panic=2")
         try:

@@ -42,11 +42,11 @@ constinit const char* init_envp[34] = {"HOME=/", "TERM=linux", nullptr};
 char init_words[2048];
 
 bool kernel_word(const char* w) {
-  static const char* const known[] = {"root",       "rootfstype", "rootflags", "ro",          "rw",       "init",
-                                      "rdinit",     "console",    "quiet",     "loglevel",    "panic",    "mem",
-                                      "maxcpus",    "nosmp",      "noapic",    "nolapic",     "acpi",     "debug",
-                                      "video",      "nosmap",     "nosmep",    "earlyprintk", "rootwait", "rootdelay",
-                                      "BOOT_IMAGE", "initrd",     "initrdmem"};
+  static const char* const known[] = {"root",      "rootfstype", "rootflags", "ro",       "rw",          "init",
+                                      "rdinit",    "console",    "quiet",     "loglevel", "panic",       "mem",
+                                      "maxcpus",   "nosmp",      "noapic",    "nolapic",  "acpi",        "debug",
+                                      "video",     "nosmap",     "noxsave",   "nosmep",   "earlyprintk", "rootwait",
+                                      "rootdelay", "BOOT_IMAGE", "initrd",    "initrdmem"};
   size_t n = 0;
   while (w[n] != 0 && w[n] != '=') ++n;
   for (const char* k : known) {

@@ -180,6 +180,11 @@ void cpu_init(Cpu* cpu) {
 void apply_cpu_words() {
   if (command_line_flag("nosmap")) cpu_features.smap = false;
   if (command_line_flag("nosmep")) cpu_features.smep = false;
+  if (command_line_flag("noxsave")) {
+    cpu_features.xsave = cpu_features.xsaveopt = false;
+    cpu_features.xsave_size = 512;
+    write_cr4(read_cr4() & ~(1ul << 18));
+  }
   if (!cpu_features.smap) write_cr4(read_cr4() & ~(1ul << 21));
   if (!cpu_features.smep) write_cr4(read_cr4() & ~(1ul << 20));
 }

@@ -19,7 +19,7 @@ struct CpuFeatures {
 extern CpuFeatures cpu_features;
 
 void detect_cpu();        // once, on the boot processor
-void apply_cpu_words();   // nosmap, nosmep: for machines whose SMAP or SMEP does not work
+void apply_cpu_words();   // nosmap, nosmep, noxsave: for machines where these do not work
 void cpu_init(Cpu* cpu);  // GDT, TSS, IDT, MSRs; GS points at `cpu` afterwards
 void set_kernel_stack(Cpu* cpu, u64 top);
 // Thread-local descriptors of 32-bit programs (set_thread_area): GDT entries 12-14.
