@@ -8,15 +8,20 @@
 
 namespace xm::cpu {
 
-// RAM from 0, nothing else; ports read as ones.
+// RAM from 0, nothing else; ports read as ones. Wraps::Yes: over and over, as the first megabyte of an 8086.
 class FlatBus : public BusPort {
  public:
-  explicit FlatBus(u64 bytes)
-      : bytes_(bytes), ram_(new u8[bytes]()), marks_(new std::atomic<u8>[bytes / kPageSize]()) {}
+  enum class Wraps : u8 { No, Yes };
+  explicit FlatBus(u64 bytes, Wraps wraps = Wraps::No)
+      : bytes_(bytes),
+        wraps_(wraps == Wraps::Yes),
+        ram_(new u8[bytes]()),
+        marks_(new std::atomic<u8>[bytes / kPageSize]()) {}
   u8* ram() { return ram_.get(); }
   u64 bytes() const { return bytes_; }
 
   PhysPage resolve_page(GuestPhys page) override {
+    if (wraps_) page.value %= bytes_;
     if (page.value >= bytes_) return {};
     return {&ram_[page.value], &ram_[page.value], &marks_[page.value / kPageSize]};
   }
@@ -42,6 +47,7 @@ class FlatBus : public BusPort {
 
  private:
   const u64 bytes_;
+  const bool wraps_;
   i64 now_ns_ = 0;
   std::unique_ptr<u8[]> ram_;
   std::unique_ptr<std::atomic<u8>[]> marks_;

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   app.add_option("--reports", options.reports_per_file, "differences to print of each file");
   CLI11_PARSE(app, argc, argv);
   options.chip = chip == "286" ? vectors::Chip::I286 : vectors::Chip::I8086;
-  FlatBus bus(17 << 20);
+  FlatBus bus = options.chip == vectors::Chip::I286 ? FlatBus(17 << 20) : FlatBus(1 << 20, FlatBus::Wraps::Yes);
   TestEngine under_test(engine_name, bus);
   if (under_test.engine == nullptr) {
     std::fprintf(stderr, "vectors: unknown engine: %s\n", engine_name.c_str());
