@@ -28,9 +28,9 @@ enum class LockRank : u8 {
   InetPeer,  // fragments, routes' exceptions, multicast lists
   NetDevice,
   Neighbour,
-  SkbQueue,
   Qdisc,
   Xmit,
+  SkbQueue,  // taps queue what is being sent
   PageTable,
   Futex,
   WaitQueue,

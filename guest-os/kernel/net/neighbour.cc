@@ -271,7 +271,7 @@ int neigh_event_send(neighbour* n, sk_buff* skb) {
         sk_buff* oldest = __skb_dequeue(&n->arp_queue);
         if (oldest == nullptr) break;
         n->arp_queue_bytes -= oldest->truesize;
-        kfree_skb_reason(oldest, SKB_DROP_NEIGH_QUEUEFULL);
+        dev_kfree_skb_any(oldest, SKB_DROP_NEIGH_QUEUEFULL);
       }
       __skb_queue_tail(&n->arp_queue, skb);
       n->arp_queue_bytes += skb->truesize;

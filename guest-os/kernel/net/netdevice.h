@@ -218,6 +218,10 @@ u32 dev_get_flags(const net_device* dev);  // with IFF_RUNNING and IFF_LOWER_UP
 // Sending: the skb has its link-layer header. Consumed in every case; 0, or a negative errno, or NET_XMIT_DROP.
 constexpr int NET_XMIT_SUCCESS = 0, NET_XMIT_DROP = 1, NET_XMIT_CN = 2;
 int dev_queue_xmit(sk_buff* skb);
+// The end of a packet while locks of the way out are held, or in an interrupt: its destructor, which may end a socket,
+// runs later in NET_TX_SOFTIRQ.
+void dev_consume_skb_any(sk_buff* skb);
+void dev_kfree_skb_any(sk_buff* skb, SkbDropReason why);
 void netif_stop_queue(net_device* dev, u32 queue = 0);
 void netif_wake_queue(net_device* dev, u32 queue = 0);
 // Receiving.

@@ -146,7 +146,7 @@ void clean_tx(Adapter* a) {  // with the queue's xmit_lock
     u32 last = a->tx_clean;
     while (!a->tx_last[last]) last = (last + 1) % kRing;
     if ((a->tx[last].status & TX_DD) == 0) break;
-    consume_skb(a->tx_skb[last]);
+    dev_consume_skb_any(a->tx_skb[last]);
     a->tx_skb[last] = nullptr;
     a->tx_last[last] = false;
     a->tx_clean = (last + 1) % kRing;
@@ -271,7 +271,7 @@ struct E1000Ops final : net_device_ops {
     }
     // Segmentation writes into the headers, which a clone may share.
     if (segment && skb_ensure_writable(skb, skb_transport_offset(skb) + 20) != 0) {
-      kfree_skb_reason(skb, SKB_DROP_NOMEM);
+      dev_kfree_skb_any(skb, SKB_DROP_NOMEM);
       return NETDEV_TX_OK;
     }
     netdev_count(dev->stats.tx_packets);

@@ -68,10 +68,9 @@ struct TunOps final : net_device_ops {
     const u32 length = skb->len;
     if (t->attached.load() == 0 || t->queue.qlen >= kMaxQueued) {
       netdev_count(dev->stats.tx_dropped);
-      kfree_skb_reason(skb, SKB_DROP_FULL_RING);
+      dev_kfree_skb_any(skb, SKB_DROP_FULL_RING);
       return NETDEV_TX_OK;
     }
-    skb_orphan(skb);
     skb_queue_tail(&t->queue, skb);
     netdev_count(dev->stats.tx_packets);
     netdev_count(dev->stats.tx_bytes, length);

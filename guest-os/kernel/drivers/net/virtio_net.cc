@@ -194,7 +194,7 @@ int poll_rx(napi_struct* n, int budget) {
 u32 free_sent(QueuePair* q) {  // with the queue's xmit_lock
   u32 done = 0;
   while (void* token = virtqueue_take(&q->tx, nullptr)) {
-    consume_skb(static_cast<sk_buff*>(token));
+    dev_consume_skb_any(static_cast<sk_buff*>(token));
     ++done;
   }
   return done;

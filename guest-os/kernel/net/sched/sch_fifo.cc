@@ -16,7 +16,7 @@ struct PfifoFast {
 PfifoFast* fast(Qdisc* q) { return static_cast<PfifoFast*>(q->priv); }
 
 void drop_all(sk_buff_head* q) {
-  while (sk_buff* skb = __skb_dequeue(q)) kfree_skb_reason(skb, SKB_DROP_QDISC_DROP);
+  while (sk_buff* skb = __skb_dequeue(q)) dev_kfree_skb_any(skb, SKB_DROP_QDISC_DROP);
 }
 
 int fast_enqueue(sk_buff* skb, Qdisc* q, sk_buff** to_free) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kQuota = 64;  // net.core.dev_weight
 constinit Qdisc* output_queue[kMaxCpus]{};
+constinit sk_buff* completion_queue[kMaxCpus]{};  // packets to be ended, by `next`
 
 void free_list(sk_buff* list) {
   while (list != nullptr) {
@@ -72,7 +73,15 @@ void net_tx_action() {
   const u64 flags = local_irq_save();
   Qdisc* list = output_queue[smp_processor_id()];
   output_queue[smp_processor_id()] = nullptr;
+  sk_buff* done = completion_queue[smp_processor_id()];
+  completion_queue[smp_processor_id()] = nullptr;
   local_irq_restore(flags);
+  while (done != nullptr) {
+    sk_buff* next = done->next;
+    done->next = nullptr;
+    consume_skb(done);
+    done = next;
+  }
   while (list != nullptr) {
     Qdisc* q = list;
     list = q->next_scheduled;
@@ -110,6 +119,24 @@ void attach(net_device* dev, u32 i, Qdisc* q) {
 }
 
 }  // namespace
+
+void dev_consume_skb_any(sk_buff* skb) {
+  if (skb->destructor == nullptr) {
+    consume_skb(skb);
+    return;
+  }
+  const u64 flags = local_irq_save();
+  sk_buff*& head = completion_queue[smp_processor_id()];
+  skb->next = head;
+  head = skb;
+  raise_softirq(NET_TX_SOFTIRQ);
+  local_irq_restore(flags);
+}
+
+void dev_kfree_skb_any(sk_buff* skb, SkbDropReason why) {
+  netdev_count(skb_drop_counts[why]);
+  dev_consume_skb_any(skb);
+}
 
 void netif_schedule(Qdisc* q) {
   if (q == nullptr || q->scheduled.exchange(1) != 0) return;

@@ -64,7 +64,7 @@ int tbf_enqueue(sk_buff* skb, Qdisc* q, sk_buff** to_free) {
     segments->len <= tbf(q)->max_size ? tbf_append(segments, q, to_free) : qdisc_drop(q, segments, to_free);
     segments = next;
   }
-  consume_skb(skb);
+  dev_consume_skb_any(skb);
   return NET_XMIT_SUCCESS;
 }
 
@@ -133,7 +133,7 @@ int tbf_init(Qdisc* q, const nlattr* options, netlink_ext_ack* ack) {
 
 void tbf_reset(Qdisc* q) {
   Tbf* t = tbf(q);
-  while (sk_buff* skb = __skb_dequeue(&t->queue)) kfree_skb_reason(skb, SKB_DROP_QDISC_DROP);
+  while (sk_buff* skb = __skb_dequeue(&t->queue)) dev_kfree_skb_any(skb, SKB_DROP_QDISC_DROP);
   t->checkpoint = ktime_get();
   t->tokens = t->buffer;
   t->peak_tokens = t->mtu;
