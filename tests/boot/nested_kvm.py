@@ -99,10 +99,17 @@ def run(debian=False, timeout=1500):
             subprocess.run([os.path.join(ROOT, "images", "debian_kernel.sh"), CACHE], check=True, capture_output=True)
             more = {os.path.join(CACHE, "vmlinuz"): "vmlinuz", os.path.join(CACHE, "busybox.cpio.gz"): "busybox"}
         initramfs = build_initramfs(folder, own, more)
-        done = subprocess.run(["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", "EPYC,+svm", "-m", "1024", "-kernel", kernel,
-                               "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1", "-nographic", "-no-reboot", "-nic",
-                               "none"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout)
-        return done.stdout, {name: word == "ok" for name, word in re.findall(r"RESULT (\w+) (ok|failed)", done.stdout)}
+        log = os.path.join(folder, "log")
+        with open(log, "wb") as out:
+            try:
+                subprocess.run(["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", "EPYC,+svm", "-m", "1024", "-kernel", kernel,
+                                "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1", "-nographic", "-no-reboot", "-nic",
+                                "none"], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=timeout)
+            except subprocess.TimeoutExpired:
+                out.write(b"\nTIMEOUT\n")
+        with open(log, errors="replace") as file:
+            text = file.read()
+        return text, {name: word == "ok" for name, word in re.findall(r"RESULT (\w+) (ok|failed)", text)}
 
 
 if __name__ == "__main__":
