@@ -253,7 +253,8 @@ VectorKernel carryless_multiply_kernel(unsigned imm, bool ymm) {
                                              carryless_multiply<0x11>};
   static constexpr VectorKernel kWide[] = {carryless_multiply_wide<0>, carryless_multiply_wide<1>,
                                            carryless_multiply_wide<0x10>, carryless_multiply_wide<0x11>};
-  return (ymm ? kWide : kKernel)[(imm & 1) | (imm >> 3 & 2)];
+  const unsigned which = (imm & 1) + (imm & 0x10 ? 2 : 0);
+  return (ymm ? kWide : kKernel)[which];
 }
 
 VectorKernel sha1_rounds_kernel(unsigned imm) {
