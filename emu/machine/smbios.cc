@@ -19,7 +19,7 @@ class Structures {
     number(type, 1).number(0, 1).number(handle, 2);
   }
   Structures& number(u64 value, unsigned size_bytes) {
-    for (unsigned i = 0; i < size_bytes; i++) bytes_.push_back(static_cast<u8>(value >> (8 * i)));
+    for (unsigned i = 0; i < size_bytes; i++, value >>= 8) bytes_.push_back(static_cast<u8>(value));
     return *this;
   }
   Structures& text(std::string_view text) {
