@@ -123,6 +123,7 @@ Result<void> Machine::open_characters() {
                      std::any_of(config_.qmps.begin(), config_.qmps.end(), is("stdio")) ||
                      (config_.debugcon && config_.debugcon->kind == "stdio");
   if (!multiplexed && !plain) return {};
+  watch_signals();  // before the terminal changes: a signal must find someone who restores it
   terminal_ = std::make_unique<host::TerminalMux>(*loop_, multiplexed,
                                                   host::TerminalMux::Actions{.quit = [this] { request_quit(0); }});
   if (multiplexed && !config_.monitor) monitor_port_ = &terminal_->monitor();
@@ -191,6 +192,7 @@ Result<void> Machine::make_vcpus() {
 
 // Orderly signals end the machine loop, so that every destructor runs and the terminal is restored.
 void Machine::watch_signals() {
+  if (signal_fd_ >= 0) return;
   sigset_t set;
   sigemptyset(&set);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);

@@ -56,9 +56,9 @@ struct Pc::Platform final : private devices::PowerControl, private bus::IrqSink 
   std::array<devices::Drive*, 2> floppy_drives{};
   std::unique_ptr<devices::Fdc82077> floppy;
   bus::IrqLine hpet_timer, hpet_rtc;
-  std::unique_ptr<devices::Hpet> hpet;  // null with -machine hpet=off
+  std::unique_ptr<devices::Hpet> hpet;   // null with -machine hpet=off
+  devices::NullCharBackend no_terminal;  // outlives the UART that is attached to it
   std::vector<std::unique_ptr<devices::Uart16550>> uarts;
-  devices::NullCharBackend no_terminal;
   // What -device and -debugcon ask for.
   std::vector<std::unique_ptr<devices::Debugcon>> debugcons;
   std::vector<std::unique_ptr<devices::IsaDebugExit>> exits;
