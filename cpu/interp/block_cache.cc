@@ -50,17 +50,13 @@ BlockCache::~BlockCache() {
   cpu_.code_watch = nullptr;
 }
 
-Block* no_block() {
-  static constinit Block none;  // stamp 0 is never current
-  return &none;
-}
+// Never changed; several vCPUs share them. Stamp 0 is never current, and no block is found at an address that is not
+// canonical.
+static constinit Block nothing_found;
+static constinit Link nothing_called{u64{1} << 63, &nothing_found};
 
-// Not canonical, so no block is ever found there: several vCPUs share this.
-Link* no_call() {
-  static constinit Link none{u64{1} << 63, nullptr};
-  none.target = no_block();
-  return &none;
-}
+Block* no_block() { return &nothing_found; }
+Link* no_call() { return &nothing_called; }
 
 Block* BlockCache::allocate() { return new (arena_ + used_) Block; }
 
